@@ -1,0 +1,46 @@
+//! The nouns every other room talks in.
+//!
+//! No clock, no IO, no async, no screen: everything here is a value. Text from outside is a [`Clean`] and nothing else,
+//! so it cannot reach a terminal or a report uncleaned.
+
+mod alert;
+mod backup;
+pub mod board;
+mod certificate;
+mod container;
+mod endpoint;
+mod event;
+mod expect;
+mod health;
+mod host;
+mod log;
+mod measure;
+mod reading;
+mod stack;
+pub mod text;
+mod time;
+mod traffic;
+
+pub use alert::{Alert, AlertState, Alerts, Rule, ScrapeTarget};
+pub use backup::{Backup, BackupFile};
+pub use board::{Board, Concern, Finding, ServiceState, Subject};
+pub use certificate::{Certificate, ChainLink, Stapling, Trust};
+pub use container::{
+    Address, CheckOutput, CheckState, Container, ContainerId, ContainerState, Containers, Drift,
+    Image, Limits, Mount, Port, Usage, UsageTable,
+};
+pub use endpoint::{Endpoint, Hop, Phases};
+pub use event::{EngineEvent, EngineEventKind};
+pub use expect::{ExpectError, Expectation, Measured};
+pub use health::{Freshness, Health, Watched};
+pub use host::{Disk, EngineFacts, Host};
+pub use log::{Level, LogLine, Stream};
+pub use measure::{Measure, Unit};
+pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
+pub use stack::{
+    BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, ServiceSpec, Stack,
+    Thresholds, TrafficSpec,
+};
+pub use text::Clean;
+pub use time::{Age, Timestamp};
+pub use traffic::{Flow, ReplicaTraffic, Traffic, TrafficSource};

@@ -1,0 +1,223 @@
+//! What is operated, as `quarterdeck.toml` names it: plain values that probes and the board are built from.
+//!
+//! Reading the file, defaults and errors are the business of `config`; here is only the outcome.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Clean;
+
+/// How loud the header is about where we are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    Production,
+    Staging,
+    Development,
+    /// The practice range: cannot be mistaken for production.
+    Training,
+    Other(Clean),
+}
+
+impl Environment {
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Production => "PROD",
+            Self::Staging => "STAGING",
+            Self::Development => "DEV",
+            Self::Training => "TRAINING",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+/// A service that matters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    pub name: Clean,
+    /// Fewer than this is a finding. `None`: as many as there are.
+    pub replicas: Option<u32>,
+    /// Its trouble is trouble of the stack; else it is shown, and quiet.
+    pub matters: bool,
+}
+
+/// Limits with the plans' values as defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// Errors above this part of the requests are bad. Plans: 5 %.
+    pub error_ratio: f64,
+    /// The p95 above this is bad. Plans: 500 ms.
+    pub latency_ms: f64,
+    /// A replica whose share is off the even share by more than this part is flagged.
+    pub share_off: f64,
+    /// Time to first byte above this is poor. Plans: 100 ms.
+    pub ttfb_ms: f64,
+    /// Days left: notice, bad, urgent. 21, 7, 3.
+    pub certificate_days: [u32; 3],
+    /// Free part of a disk under which it is poor, and bad.
+    pub disk_free_poor: f64,
+    pub disk_free_bad: f64,
+    /// Part of its memory limit above which a container is poor.
+    pub memory_ratio: f64,
+    /// Restarts since the container was created from which on it is poor.
+    pub restarts: u32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            error_ratio: 0.05,
+            latency_ms: 500.0,
+            share_off: 0.5,
+            ttfb_ms: 100.0,
+            certificate_days: [21, 7, 3],
+            disk_free_poor: 0.15,
+            disk_free_bad: 0.05,
+            memory_ratio: 0.9,
+            restarts: 3,
+        }
+    }
+}
+
+/// Where requests per replica are learned from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrafficSpec {
+    /// Scrape every replica of the service itself.
+    Metrics {
+        service: Clean,
+        port: u16,
+        path: Clean,
+        every: Duration,
+    },
+    /// Ask Prometheus. `selector` limits the series: `job="server"`.
+    Prometheus {
+        service: Clean,
+        url: Clean,
+        selector: Clean,
+        every: Duration,
+    },
+    /// Follow the JSON access log that the gateway's containers write to their standard output.
+    AccessLog {
+        gateway: Clean,
+        service: Clean,
+        every: Duration,
+    },
+}
+
+/// One URL that is asked for, and what is expected of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSpec {
+    pub name: Clean,
+    pub url: Clean,
+    /// `GET` or `HEAD`: a probe never changes anything.
+    pub method: Clean,
+    /// Expected status; `None` means any below 400.
+    pub status: Option<u16>,
+    /// Header name to the text it must contain; empty means it must be there.
+    pub headers: BTreeMap<Clean, Clean>,
+    /// The Location of a redirect must begin with this.
+    pub redirect_to: Option<Clean>,
+    /// Follow redirects, on the same host only.
+    pub follow: bool,
+    pub content_type: Option<Clean>,
+    /// TTFB above this is poor; `None`: the stack's threshold.
+    pub ttfb_ms: Option<u32>,
+    /// Certificates of this authority are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Connect here instead of where the name leads.
+    pub connect_to: Option<Clean>,
+    pub every: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateAt {
+    /// `host:port`.
+    Endpoint(Clean),
+    /// A PEM file on this host.
+    File(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateSpec {
+    pub at: CertificateAt,
+    /// Name to ask for and to check; `None`: the host of the endpoint.
+    pub name: Option<Clean>,
+    pub ca_file: Option<PathBuf>,
+    /// The file that the server should be serving: renewed but not loaded is a finding.
+    pub on_disk: Option<PathBuf>,
+    /// Self-signed is expected here (a lab, a private network): said, but not bad.
+    pub self_signed: bool,
+    pub every: Duration,
+}
+
+/// Files by pattern in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupSpec {
+    pub target: Clean,
+    pub directory: PathBuf,
+    /// `*` and `?`, in the file's name only.
+    pub pattern: Clean,
+    /// The promise: the newest good one is no older than this.
+    pub age_max: Duration,
+    /// At least so many are kept.
+    pub keep_min: u32,
+    /// Smaller than this does not count.
+    pub bytes_min: u64,
+    /// Smaller than its predecessor by more than this part is a finding.
+    pub shrink_max_percent: u32,
+    pub every: Duration,
+}
+
+/// What is operated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stack {
+    /// The Compose project's name.
+    pub name: Clean,
+    pub environment: Environment,
+    pub services: Vec<ServiceSpec>,
+    pub gateway: Option<Clean>,
+    pub thresholds: Thresholds,
+    pub traffic: Vec<TrafficSpec>,
+    pub endpoints: Vec<EndpointSpec>,
+    pub certificates: Vec<CertificateSpec>,
+    pub backups: Vec<BackupSpec>,
+    /// Base URL of Prometheus, for alerts, rules and targets.
+    pub prometheus: Option<Clean>,
+    /// Directories whose file systems are watched.
+    pub disks: Vec<PathBuf>,
+    pub checklists: Vec<PathBuf>,
+}
+
+impl Stack {
+    /// A stack of which only the name is known: discovered, not configured.
+    pub fn discovered(name: Clean) -> Self {
+        Self {
+            name,
+            environment: Environment::Other(Clean::from("UNCONFIGURED")),
+            services: Vec::new(),
+            gateway: None,
+            thresholds: Thresholds::default(),
+            traffic: Vec::new(),
+            endpoints: Vec::new(),
+            certificates: Vec::new(),
+            backups: Vec::new(),
+            prometheus: None,
+            disks: vec![PathBuf::from("/")],
+            checklists: Vec::new(),
+        }
+    }
+
+    pub fn service(&self, name: &str) -> Option<&ServiceSpec> {
+        self.services.iter().find(|service| service.name == *name)
+    }
+
+    /// Unnamed services matter too: a stack without a list is watched whole.
+    pub fn matters(&self, service: &str) -> bool {
+        self.services.is_empty() || self.service(service).is_some_and(|spec| spec.matters)
+    }
+}

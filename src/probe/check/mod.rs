@@ -1,0 +1,299 @@
+//! A probe with an expectation: *pass*, *fail* or *could not run*, with its evidence. A file per kind.
+//!
+//! A check looks through the same clients and probes as the watches do and changes nothing. What it could not see is
+//! neither good nor bad, and says so.
+
+mod command;
+mod containers;
+mod http;
+mod promql;
+mod seen;
+mod sql;
+mod tls;
+mod traffic;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use crate::domain::{Clean, Fault, FaultKind, Stack, Timestamp};
+use crate::link::docker::Engine;
+use crate::link::prometheus::Prometheus;
+use crate::link::tls::Roots;
+
+pub use self::http::Http;
+pub use command::Command;
+pub use containers::Containers;
+pub use promql::Promql;
+pub use sql::Sql;
+pub use tls::Tls;
+pub use traffic::Traffic;
+
+use seen::Seen;
+
+/// "Looked and it is bad" and "could not look" are different words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Pass,
+    Fail,
+    CouldNotRun,
+}
+
+/// What was seen, so that anybody can look again and compare.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub verdict: Verdict,
+    /// One line: `200 in 12 ms, expected < 100 ms`.
+    pub said: Clean,
+    /// What was sent, what came back (bounded, without secrets), the measurement and its expectation.
+    pub evidence: Value,
+    pub at: Timestamp,
+    pub took_ms: u64,
+}
+
+/// What a check may look with, given by the shell. Cheap to clone; opens nothing by itself.
+#[derive(Clone)]
+pub struct Eyes {
+    pub engine: Engine,
+    /// Whose containers, traffic sources and certificates.
+    pub stack: Arc<Stack>,
+    /// With its token.
+    pub prometheus: Option<Prometheus>,
+    pub roots: Arc<Roots>,
+    /// Authorities that are trusted beside the system's, where nothing else names them.
+    pub ca_file: Option<PathBuf>,
+    /// `https://localhost:8443`: what a URL that is only a path belongs to.
+    pub gateway: Option<Clean>,
+}
+
+/// A check of any kind, as a document writes it: `kind = "http"` and the fields of that kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Check {
+    Containers(Containers),
+    Traffic(Traffic),
+    Http(Http),
+    Tls(Tls),
+    Promql(Promql),
+    Sql(Sql),
+    Command(Command),
+}
+
+/// What every kind can do.
+trait Kind {
+    /// One line, as a thing that is or is not so: `server: healthy >= 2`.
+    fn describe(&self) -> Clean;
+
+    /// What is wrong with it whatever it may see: an expectation that says nothing about what is measured.
+    fn problems(&self) -> Vec<Clean>;
+
+    /// Ends by itself before this; after it the check has failed to look.
+    fn deadline(&self) -> Duration;
+
+    /// What will be asked, for the evidence; known also when nothing comes back.
+    fn sent(&self) -> Value;
+
+    /// Looks once. Cancel-safe.
+    fn look(&self, eyes: &Eyes, now: Timestamp)
+    -> impl Future<Output = Result<Seen, Fault>> + Send;
+}
+
+/// Calls the same on whatever kind it is.
+macro_rules! each {
+    ($check:expr, $of:ident => $call:expr) => {
+        match $check {
+            Check::Containers($of) => $call,
+            Check::Traffic($of) => $call,
+            Check::Http($of) => $call,
+            Check::Tls($of) => $call,
+            Check::Promql($of) => $call,
+            Check::Sql($of) => $call,
+            Check::Command($of) => $call,
+        }
+    };
+}
+
+impl Check {
+    /// One line, as a thing that is or is not so: `server: healthy >= 2`.
+    pub fn describe(&self) -> Clean {
+        each!(self, of => of.describe())
+    }
+
+    /// What is wrong with it whatever it may see, each with its remedy. Empty: it can be made.
+    pub fn problems(&self) -> Vec<Clean> {
+        each!(self, of => of.problems())
+    }
+
+    /// Makes it once. Ends within its deadline and never fails otherwise than by its verdict.
+    pub async fn run(&self, eyes: &Eyes, now: Timestamp) -> Outcome {
+        each!(self, of => made(of, eyes, now).await)
+    }
+}
+
+async fn made(check: &impl Kind, eyes: &Eyes, now: Timestamp) -> Outcome {
+    let begun = Instant::now();
+    let seen = match check.problems().into_iter().next() {
+        Some(problem) => Err(Fault::new(FaultKind::Misconfigured, problem)),
+        None => {
+            let limit = check.deadline();
+            match timeout(limit, check.look(eyes, now)).await {
+                Ok(seen) => seen,
+                Err(_) => {
+                    let text = format!("{}: nothing seen within {limit:?}", check.describe());
+                    Err(Fault::new(FaultKind::Silent, text))
+                }
+            }
+        }
+    };
+    let took = begun.elapsed();
+    let (verdict, said, evidence) = seen::judged(&check.sent(), seen);
+    Outcome {
+        verdict,
+        said,
+        evidence,
+        at: now.plus(took),
+        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// The fault of a check that needs something which the configuration does not name.
+fn unconfigured(what: &str, remedy: &str) -> Fault {
+    Fault::new(FaultKind::Misconfigured, what).remedy(remedy)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::domain::Environment;
+    use crate::link::docker::Address;
+    use serde_json::json;
+
+    /// Eyes that reach nothing: there is no engine, and nobody to ask.
+    pub(in crate::probe) fn blind() -> Eyes {
+        let mut stack = Stack::discovered("shop".into());
+        stack.environment = Environment::Development;
+        let address = Address::Unix("/nowhere/docker.sock".into());
+        Eyes {
+            engine: Engine::new(address, "/nowhere"),
+            stack: Arc::new(stack),
+            prometheus: None,
+            roots: Roots::system_lazily(),
+            ca_file: None,
+            gateway: None,
+        }
+    }
+
+    pub(in crate::probe) fn read(toml: &str) -> Check {
+        toml::from_str(toml).unwrap()
+    }
+
+    /// Every kind once, as a document writes it, and as one line tells it.
+    const KINDS: [(&str, &str); 7] = [
+        (
+            "kind = 'containers'\nservice = 'server'\nhealthy = '>= 2'",
+            "server: healthy >= 2",
+        ),
+        (
+            "kind = 'traffic'\nservice = 'server'\nerrors = '< 5 %'\np95 = '< 500 ms'",
+            "traffic of server: errors < 5 %, p95 < 500 ms",
+        ),
+        (
+            "kind = 'http'\nurl = 'https://shop.eu/'\nstatus = 200\nttfb = '< 100 ms'\nheader = { 'Cache-Control' = 'contains max-age' }",
+            "GET https://shop.eu/: status == 200, ttfb < 100 ms, header Cache-Control contains max-age",
+        ),
+        (
+            "kind = 'tls'\nendpoint = 'shop.eu:443'\ndays = '> 21'",
+            "certificate of shop.eu:443: days left > 21",
+        ),
+        (
+            "kind = 'promql'\nquery = 'sum(up)'\nvalue = '>= 3'",
+            "sum(up) >= 3",
+        ),
+        (
+            "kind = 'sql'\nservice = 'postgres'\ndatabase = 'app'\nquery = 'SELECT 1'\nvalue = '== 1'",
+            "SELECT 1 in app: value == 1",
+        ),
+        (
+            "kind = 'command'\nargv = ['/bin/true']\nexit = 0",
+            "/bin/true: exit == 0",
+        ),
+    ];
+
+    #[test]
+    fn every_kind_is_read_described_and_written_again() {
+        for (text, line) in KINDS {
+            let check = read(text);
+            assert_eq!(check.describe(), line);
+            assert_eq!(check.problems(), Vec::<Clean>::new());
+            let written = serde_json::to_value(&check).unwrap();
+            assert_eq!(serde_json::from_value::<Check>(written).unwrap(), check);
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_refused() {
+        for (text, _) in KINDS {
+            let error = toml::from_str::<Check>(&format!("{text}\nsurprise = 1")).unwrap_err();
+            assert!(error.to_string().contains("surprise"), "{error}");
+        }
+        let error = serde_json::from_value::<Check>(json!({"kind": "magic"})).unwrap_err();
+        assert!(error.to_string().contains("magic"), "{error}");
+    }
+
+    #[track_caller]
+    fn problem(text: &str, says: &str) {
+        let problems = read(text).problems();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains(says), "{problems:?}");
+    }
+
+    #[test]
+    fn an_expectation_that_says_nothing_is_found_before_it_is_needed() {
+        problem(
+            "kind = 'http'\nurl = 'https://shop.eu/'\nttfb = '< 5 %'",
+            "ttfb: \"< 5 %\": a time is measured",
+        );
+        problem(
+            "kind = 'tls'\nendpoint = 'shop.eu:443'\ndays = 'contains 3'",
+            "days",
+        );
+        problem(
+            "kind = 'containers'\nservice = 'server'\nhealthy = '> 1 ms'",
+            "without a unit",
+        );
+        problem(
+            "kind = 'containers'\nservice = 'server'",
+            "nothing is expected",
+        );
+        problem("kind = 'http'\nurl = 'ftp://shop.eu/'", "ftp");
+        problem("kind = 'command'\nargv = ['ls']", "absolute");
+        problem("kind = 'promql'\nquery = ' '\nvalue = '> 1'", "query");
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_seen_is_neither_good_nor_bad() {
+        let eyes = blind();
+        for text in [
+            KINDS[0].0,
+            KINDS[1].0,
+            KINDS[4].0,
+            KINDS[5].0,
+            "kind = 'http'\nurl = '/api'",
+            "kind = 'http'\nurl = 'http://127.0.0.1:1/'",
+            "kind = 'tls'\nendpoint = '127.0.0.1:1'\ndays = '> 1'",
+            "kind = 'command'\nargv = ['/nowhere/program']",
+            "kind = 'command'\nargv = ['ls']",
+        ] {
+            let outcome = read(text).run(&eyes, Timestamp(5)).await;
+            assert_eq!(outcome.verdict, Verdict::CouldNotRun, "{text}: {outcome:?}");
+            assert!(!outcome.said.is_empty());
+            assert!(outcome.evidence["fault"]["kind"].is_string(), "{text}");
+            assert!(outcome.at >= Timestamp(5));
+        }
+    }
+}

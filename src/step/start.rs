@@ -1,0 +1,63 @@
+//! `start`: start one container that does not run.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::target::{self, Seen, runs};
+use super::{Act, Done, Hands};
+use crate::domain::Clean;
+use crate::engine::{Finding, Repeat, Undo};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// A container of the project by its name, or a replica: `server-2`.
+    pub container: Clean,
+}
+
+impl Act for Start {
+    fn describe(&self) -> Clean {
+        Clean::line(&format!("Start {}", self.container))
+    }
+
+    fn repeat(&self) -> Repeat {
+        Repeat::Safe
+    }
+
+    fn undoable(&self) -> Undo {
+        Undo::Present
+    }
+
+    async fn before(&self, hands: &Hands) -> Result<Value, Clean> {
+        target::keep(&Seen::of(&target::find(hands, &self.container).await?))
+    }
+
+    async fn perform(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
+        let seen = Seen::read(before)?;
+        let how = if target::started(hands, &seen).await? {
+            "started"
+        } else {
+            "ran already"
+        };
+        Ok(Done {
+            said: Clean::line(&format!("{} {how}", seen.replica)),
+        })
+    }
+
+    async fn undo(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
+        let seen = Seen::read(before)?;
+        let how = if !seen.runs && target::stopped(hands, &seen, super::GRACE).await? {
+            "stopped"
+        } else {
+            "is as it was"
+        };
+        Ok(Done {
+            said: Clean::line(&format!("{} {how}", seen.replica)),
+        })
+    }
+
+    async fn happened(&self, hands: &Hands, before: &Value) -> Finding {
+        let looking = async { Ok(runs(&Seen::read(before)?.again(hands).await?)) };
+        target::finding(looking.await)
+    }
+}

@@ -1,0 +1,280 @@
+//! The shipped runbooks end to end on the practice range: the binary as an operator calls it, and the world afterwards.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::range_command::Served;
+
+/// What runs at first, and what ran before it.
+const NEW: &str = "hyper-mission/server:1.42.0";
+const OLD: &str = "hyper-mission/server:1.41.2";
+/// It ends one and a half seconds after each start.
+const CRASHING: &str = "hyper-mission/server:1.43.0";
+
+/// Short waits: what is shown is what is done, not that a warm-up is long enough.
+const SHORT: [&str; 3] = ["min_healthy_time=1s", "in_a_row=2", "grace=1s"];
+
+/// Stops a replica, and is watched by a guard that fails at once.
+const DRILL: &str = r#"+++
+id = "drill"
+title = "Drill"
+risk = "low"
+target = "service/server"
+on_failure = "undo"
+on_guard = "undo"
+
+[[guard]]
+id = "all"
+title = "all are healthy"
+every = "500ms"
+in_a_row = 1
+check = { kind = "containers", service = "server", healthy = ">= 3" }
++++
+
+# Drill
+
+```toml step
+kind = "stop"
+container = "server-2"
+grace = "1s"
+```
+
+```toml step
+kind = "wait"
+time = "2s"
+```
+
+```toml step
+kind = "wait"
+time = "60s"
+```
+"#;
+
+/// Its check cannot pass.
+const DOUBTFUL: &str = r#"+++
+id = "doubtful"
+title = "Doubtful"
+risk = "low"
+target = "service/server"
++++
+
+# Doubtful
+
+```toml check
+kind = "containers"
+title = "nine replicas are healthy"
+when = "before"
+service = "server"
+healthy = ">= 9"
+```
+
+```toml step
+kind = "wait"
+time = "10ms"
+```
+"#;
+
+struct Yard {
+    dir: tempfile::TempDir,
+    config: PathBuf,
+    _range: Served,
+}
+
+impl Yard {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (range, _) = Served::start("calm", &dir.path().join("range"));
+        let books = dir.path().join("books");
+        std::fs::create_dir(&books).unwrap();
+        std::fs::write(books.join("drill.md"), DRILL).unwrap();
+        std::fs::write(books.join("doubtful.md"), DOUBTFUL).unwrap();
+        let made = dir.path().join("range/quarterdeck.toml");
+        let text = std::fs::read_to_string(&made).unwrap();
+        let text = format!("{text}\n[runbooks]\nfolder = \"{}\"\n", books.display());
+        // Beside the gateway's list, which it names.
+        let config = dir.path().join("range/operator.toml");
+        std::fs::write(&config, text).unwrap();
+        Self {
+            dir,
+            config,
+            _range: range,
+        }
+    }
+
+    fn ask(&self, words: &[&str]) -> (Option<i32>, String) {
+        let home = self.dir.path();
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = Command::new(env!("CARGO_BIN_EXE_quarterdeck"))
+            .env_clear()
+            .env("HOME", home)
+            .env("XDG_STATE_HOME", home.join("state"))
+            .current_dir(home)
+            .stdin(Stdio::null())
+            .arg("-c")
+            .arg(&self.config)
+            .args(words)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+        (status.code(), said)
+    }
+
+    #[track_caller]
+    fn run(&self, words: &[&str], code: i32) -> String {
+        let (ended, said) = self.ask(&[&["run"], words].concat());
+        assert_eq!(ended, Some(code), "{words:?}: {said}");
+        said
+    }
+
+    /// Replaces all servers, or tries to.
+    #[track_caller]
+    fn replace(&self, words: &[&str], code: i32) -> String {
+        let more = ["settle=100ms", "--confirm=server"];
+        self.run(&[words, &SHORT, &more].concat(), code)
+    }
+
+    /// Each server: its state, its health, its image, and since when it is there.
+    fn servers(&self) -> BTreeMap<String, [String; 3]> {
+        let (code, said) = self.ask(&["containers", "--json"]);
+        let all: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{code:?} {said}"));
+        let all = all["containers"]["items"].as_array().unwrap().clone();
+        let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+        let servers = all.iter().filter(|one| one["service"] == "server");
+        servers
+            .map(|one| {
+                let seen = [text(one, "state"), text(one, "image"), text(one, "id")];
+                (text(one, "name"), seen)
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn all_run(&self, image: &str, count: usize) {
+        let servers = self.servers();
+        assert_eq!(servers.len(), count, "{servers:?}");
+        for (name, [state, of, _]) in &servers {
+            assert_eq!((state.as_str(), of.as_str()), ("running", image), "{name}");
+        }
+    }
+
+    /// Every replica is listed, each once.
+    #[track_caller]
+    fn list_is_whole(&self) {
+        let list = self.dir.path().join("range/gateway/upstream/api.conf");
+        let text = std::fs::read_to_string(list).unwrap();
+        assert!(
+            text.contains("drained:\n")
+                || text.contains("drained: \n")
+                || !text.contains("drained"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_deploy_is_taken_back_by_a_rollback_that_knows_what_ran_and_how_it_behaved() {
+    let yard = Yard::new();
+    yard.all_run(NEW, 3);
+    let parameter = format!("image={OLD}");
+    yard.replace(&["deploy", "service=server", &parameter], 0);
+    yard.all_run(OLD, 3);
+    yard.list_is_whole();
+    let said = yard.replace(&["rollback", "service=server"], 0);
+    assert!(said.contains(&format!("by one of {NEW}")), "{said}");
+    yard.all_run(NEW, 3);
+    yard.list_is_whole();
+    // What somebody went back from is not offered as a way back.
+    let said = yard.replace(&["rollback", "service=server"], 64);
+    assert!(said.contains("parameter `image` has no value"), "{said}");
+    assert_eq!(yard.ask(&["journal", "verify"]).0, Some(0));
+}
+
+#[test]
+fn a_deploy_of_an_image_that_does_not_stay_up_is_put_back() {
+    let yard = Yard::new();
+    let before = yard.servers();
+    let parameter = format!("image={CRASHING}");
+    let said = yard.replace(
+        &[
+            "deploy",
+            "service=server",
+            &parameter,
+            "healthy_deadline=20s",
+        ],
+        12,
+    );
+    assert!(
+        said.contains("unwound") || said.contains("put back"),
+        "{said}"
+    );
+    assert_eq!(yard.servers(), before, "the same containers as before");
+    yard.list_is_whole();
+}
+
+#[test]
+fn a_service_is_scaled_up_and_down_again() {
+    let yard = Yard::new();
+    let before = yard.servers();
+    for (replicas, count) in [("replicas=4", 4), ("replicas=3", 3)] {
+        yard.run(
+            &["scale", "service=server", replicas, "--confirm=server"],
+            0,
+        );
+        yard.all_run(NEW, count);
+    }
+    assert_eq!(yard.servers(), before);
+    yard.list_is_whole();
+}
+
+#[test]
+fn a_drill_stops_a_replica_and_starts_it_again() {
+    let yard = Yard::new();
+    let words = ["stop-replica", "replica=server-2", "interval=100ms"];
+    let said = yard.run(&[&words[..], &SHORT, &["--confirm=server-2"]].concat(), 0);
+    assert!(said.contains("completed"), "{said}");
+    yard.all_run(NEW, 3);
+}
+
+#[test]
+fn a_drill_whose_guard_fails_puts_everything_back_by_itself() {
+    let yard = Yard::new();
+    let before = yard.servers();
+    let said = yard.run(&["drill", "--confirm=yes"], 12);
+    assert!(said.contains("all"), "{said}");
+    assert_eq!(yard.servers(), before);
+}
+
+#[test]
+fn the_gateway_reads_its_configuration_anew() {
+    let yard = Yard::new();
+    let said = yard.run(&["gateway-reload", "--confirm=gateway"], 0);
+    assert!(said.contains("completed"), "{said}");
+}
+
+#[test]
+fn a_check_that_has_not_passed_holds_a_run_back_until_somebody_says_why_not() {
+    let yard = Yard::new();
+    let said = yard.run(&["doubtful", "--confirm=yes"], 13);
+    assert!(said.contains("nine replicas are healthy"), "{said}");
+    assert!(said.contains("--despite-checks"), "{said}");
+    assert!(yard.ask(&["runs"]).1.contains("no runs yet"));
+    let why = "--despite-checks=six are being moved";
+    yard.run(&["doubtful", "--confirm=yes", why], 0);
+    let (_, journal) = yard.ask(&["journal", "tail", "--json", "-n", "1000"]);
+    let confirmed = journal
+        .lines()
+        .find(|line| line.contains("decision.confirm"));
+    let confirmed = confirmed.expect("the yes is on record");
+    assert!(confirmed.contains("six are being moved"), "{confirmed}");
+    assert!(
+        confirmed.contains("nine replicas are healthy"),
+        "{confirmed}"
+    );
+    assert!(journal.lines().any(|line| line.contains("\"refused\"")));
+}
