@@ -7,24 +7,24 @@ use std::fs;
 
 /// See `proc_pid_stat(5)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessStat {
+pub(crate) struct ProcessStat {
     /// `R`, `S`, `T`, `Z` …
-    pub state: char,
+    pub(crate) state: char,
     /// 0: there is none, or it is outside of this namespace.
-    pub parent: u32,
-    pub group: u32,
-    pub session: u32,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    pub(crate) session: u32,
     /// When it started, in ticks since the boot.
-    pub started: u64,
+    pub(crate) started: u64,
 }
 
 impl ProcessStat {
     /// `None`: there is no such process.
-    pub fn of(pid: u32) -> Option<Self> {
+    pub(crate) fn of(pid: u32) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    pub fn of_this_process() -> Option<Self> {
+    pub(crate) fn of_this_process() -> Option<Self> {
         Self::parse(&fs::read_to_string("/proc/self/stat").ok()?)
     }
 
