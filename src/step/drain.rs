@@ -114,7 +114,7 @@ pub(super) async fn take_out(hands: &Hands, replica: &Clean) -> Result<Done, Cle
 pub(super) async fn put_back(hands: &Hands, replica: &Clean) -> Result<Done, Clean> {
     let gateway = Gateway::find(hands).await?;
     let wanted = gateway.listing().await?.with(replica);
-    gateway.put(&wanted).await?;
+    gateway.put_in_force(&wanted).await?;
     let drained: Vec<&str> = wanted.drained.iter().map(Clean::as_str).collect();
     let others = match drained[..] {
         [] => String::new(),
