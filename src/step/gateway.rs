@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::hurry::broken_off;
 use super::target::{self, Seen, fault, patiently, sentence};
 use super::upstream::{Listing, Upstream};
 use super::{Hands, replicas};
@@ -320,7 +321,14 @@ impl<'a> Gateway<'a> {
                     humantime::format_duration(limit)
                 )));
             }
-            sleep(pause(began)).await;
+            tokio::select! {
+                () = sleep(pause(began)) => {}
+                () = self.hands.hurry.asked() => {
+                    return Err(broken_off(&format!(
+                        "the new list is in force, and {left} workers of the gateway still answer requests by the old one"
+                    )));
+                }
+            }
         }
     }
 }

@@ -202,7 +202,10 @@ fn by_check(container: &Container) -> Option<Clean> {
         CheckState::Starting => "has not passed yet",
         CheckState::Unhealthy => "fails",
     };
-    let last = match container.check_log.last() {
+    // Looks from before it was started say nothing of it now, and one that passed is no reason.
+    let last = container.check_log.last();
+    let last = last.filter(|look| look.exit != 0 && look.at >= container.started_at);
+    let last = match last {
         Some(look) => format!(": exit {}, {}", look.exit, look.output.trim()),
         None => String::new(),
     };
