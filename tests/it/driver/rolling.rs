@@ -105,8 +105,13 @@ fn a_rolling_restart_whose_driver_is_killed_after_each_step_does_nothing_twice()
     let run = said.lines().next().unwrap().to_owned();
     let mut kills = 0;
     let mut reached = 0;
+    let mut last = Value::Null;
     while reached < STEPS - 1 {
-        let seen = yard.until(&run, "a step further", |run| done(run) > reached);
+        // Until the next driver has taken the run up, the store names the one that was killed.
+        let seen = yard.until(&run, "a step further", |run| {
+            done(run) > reached && (last.is_null() || run["driver"] != last)
+        });
+        last = seen["driver"].clone();
         reached = done(&seen);
         if seen["driver"].is_null() {
             break;
