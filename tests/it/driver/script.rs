@@ -13,7 +13,7 @@ use quarterdeck::engine::{
 };
 use quarterdeck::journal::{
     Access, Actor, Address, Claims, Code, Draft, Entry, Head, Journal, LeaseError, Mode, Moment,
-    Seq,
+    Seq, StoreError,
 };
 use quarterdeck::shell::driver::{Aside, Book, Deck, Desk, DriveError, Left, Owner, Said, Say};
 use quarterdeck::step::Done;
@@ -279,9 +279,15 @@ impl Stage {
             target: self.plan.target.0.clone(),
             body,
         };
-        let head = journal.append(&draft).await.unwrap();
+        // A person tries again when the store is busy with another's record, as it may be on a slow disk.
+        let mut head = journal.append(&draft).await;
+        for _ in 0..5 {
+            if matches!(head, Err(StoreError::Locked { .. })) {
+                head = journal.append(&draft).await;
+            }
+        }
         journal.close().await;
-        head.seq
+        head.unwrap().seq
     }
 
     /// Asks for the run, and says yes to it.
