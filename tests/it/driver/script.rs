@@ -16,7 +16,7 @@ use quarterdeck::journal::{
     Seq, StoreError,
 };
 use quarterdeck::shell::driver::{Aside, Book, Deck, Desk, DriveError, Left, Owner, Said, Say};
-use quarterdeck::step::Done;
+use quarterdeck::step::{Done, Hurry};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -34,6 +34,8 @@ pub(super) enum Script {
     Hangs,
     /// It is under way until it is told to go on.
     Waits,
+    /// It only looks, for ever, until a person wants the run to end.
+    Looks,
     UndoFails,
     Panics,
 }
@@ -97,7 +99,13 @@ impl Deck for Hand {
         Ok(json!({ "there": self.world.is_there(step.0) }))
     }
 
-    async fn perform(&self, step: StepId, before: Value, say: Say) -> Result<Done, Clean> {
+    async fn perform(
+        &self,
+        step: StepId,
+        before: Value,
+        say: Say,
+        hurry: Hurry,
+    ) -> Result<Done, Clean> {
         assert_eq!(before["there"], false, "another attempt's look was used");
         if self.repeat == Repeat::Safe && self.world.is_there(step.0) {
             return Ok(Done::default());
@@ -122,11 +130,16 @@ impl Deck for Hand {
                 self.world.go_on.notified().await;
                 Ok(Done::default())
             }
+            Script::Looks => {
+                self.world.act("perform", step, None);
+                hurry.asked().await;
+                Err(Clean::from("broken off"))
+            }
             Script::Panics => panic!("a step with a fault"),
         }
     }
 
-    async fn undo(&self, step: StepId, before: Value, _: Say) -> Result<Done, Clean> {
+    async fn undo(&self, step: StepId, before: Value, _: Say, _: Hurry) -> Result<Done, Clean> {
         assert_eq!(before["there"], false);
         if self.world.script(step) == Script::UndoFails {
             self.world.act("undo", step, None);
