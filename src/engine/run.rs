@@ -370,11 +370,16 @@ impl Run {
         match choice {
             Choice::Retry => Ok(self.start(step, Some(by))),
             Choice::Skip => Ok(EventKind::Skipped { step, by }),
-            Choice::Succeeded if in_doubt => Ok(EventKind::Succeeded {
+            Choice::Happened | Choice::DidNotHappen if !in_doubt => Err(Reason::NotInDoubt),
+            Choice::Happened => Ok(EventKind::Succeeded {
                 step,
                 source: Source::Person(by),
             }),
-            Choice::Succeeded => Err(Reason::NotInDoubt),
+            Choice::DidNotHappen => Ok(EventKind::Failed {
+                step,
+                fault: Clean::line(&format!("{} says that it did not happen", by.0)),
+                source: Source::Person(by),
+            }),
             Choice::Undo => self.ask_undo(by),
             Choice::Abort => self.ask_abort(by),
         }

@@ -14,7 +14,7 @@ use super::beside::together;
 use super::deck::{Aside, Deck, Said, Say};
 use super::desk::{Book, Desk};
 use super::owner::Broken;
-use super::past::{Past, is_decision};
+use super::past::Past;
 use super::word;
 use super::work::{Befores, Work, evidence, seen};
 use crate::app::story::run_of;
@@ -291,7 +291,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
             let records = rows.iter().filter_map(|row| row.record.as_ref().ok());
             for entry in records.filter_map(Record::entry) {
                 let mine =
-                    is_decision(entry.code) && run_of(&entry).as_ref() == Some(&self.desk.run);
+                    entry.code.is_decision() && run_of(&entry).as_ref() == Some(&self.desk.run);
                 if mine {
                     self.decide(&entry).await?;
                 }

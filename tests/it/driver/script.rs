@@ -32,6 +32,8 @@ pub(super) enum Script {
     Fails,
     /// Never answers; its effect is there.
     Hangs,
+    /// The same, and its check cannot tell.
+    Doubtful,
     /// It is under way until it is told to go on.
     Waits,
     UndoFails,
@@ -113,7 +115,7 @@ impl Deck for Hand {
                 self.world.act("perform", step, None);
                 Err(Clean::from("it does not work"))
             }
-            Script::Hangs => {
+            Script::Hangs | Script::Doubtful => {
                 self.world.act("perform", step, Some(true));
                 std::future::pending().await
             }
@@ -138,6 +140,9 @@ impl Deck for Hand {
 
     async fn happened(&self, step: StepId, _: Value, _: Say) -> Finding {
         self.world.act("happened", step, None);
+        if self.world.script(step) == Script::Doubtful {
+            return Finding::Unclear(Clean::from("nobody but a person can tell"));
+        }
         if self.world.is_there(step.0) {
             Finding::Happened
         } else {
