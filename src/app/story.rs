@@ -335,7 +335,7 @@ impl RunStory {
                     self.decision(entry, &decision);
                 }
             }
-            Code::Refused | Code::Failed | Code::Note => {
+            Code::Refused | Code::Failed | Code::Note | Code::JournalRecovered => {
                 let said = entry.body.get("reason").and_then(Value::as_str);
                 let said = said.or_else(|| entry.body.get("text").and_then(Value::as_str));
                 if let Some(said) = said {

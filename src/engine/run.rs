@@ -269,8 +269,6 @@ impl Run {
 
     /// An outcome counts for the act that is awaited, and for a doubtful one of this driver: it is what was missing.
     fn outcome(&self, act: Act, result: Result<(), Clean>) -> Result<EventKind, Reason> {
-        let step = act.step;
-        let source = Source::Outcome;
         let awaited = match self.wait() {
             Wait::Act(awaited) | Wait::Check(awaited) => awaited == act,
             Wait::Person(Question::Doubt { step }) => self.state.act(step) == act,
@@ -281,16 +279,7 @@ impl Run {
         if !awaited {
             return Err(Reason::NotAwaited);
         }
-        Ok(match (act.deed, result) {
-            (Deed::Perform, Ok(())) => EventKind::Succeeded { step, source },
-            (Deed::Perform, Err(fault)) => EventKind::Failed {
-                step,
-                fault,
-                source,
-            },
-            (Deed::Undo, Ok(())) => EventKind::Undone { step },
-            (Deed::Undo, Err(fault)) => EventKind::UndoFailed { step, fault },
-        })
+        Ok(act.became(result))
     }
 
     fn checked(&self, act: Act, finding: Finding) -> Result<EventKind, Reason> {

@@ -297,10 +297,10 @@ async fn blue_and_green_are_switched_there_and_back_without_a_lost_request() {
     operator.journal_is_whole();
 }
 
-/// While the new colour is watched, `undo` sends everybody back.
+/// A word while the new colour is watched sends everybody back.
 #[track_caller]
 fn switched_back_by_one_word(operator: &Operator) {
-    let words = ["blue-green", "to=green", "watch=10m", "--confirm=green"];
+    let words = ["blue-green", "to=green", "watch=5s", "--confirm=green"];
     let load = Load::start("POST", "/api/ping");
     let runs = operator.entries("run.started").len();
     let run = operator.run(&words).spawn().unwrap();

@@ -166,6 +166,8 @@ pub(super) enum Death {
     After(usize),
     /// It does not die: the record is refused once, as by a full disk.
     Refused(usize),
+    /// The same from here on.
+    Away(usize),
     /// It is written, and the receipt is lost.
     Unheard(usize),
 }
@@ -205,6 +207,7 @@ impl Book for Mortal {
         match self.death {
             Death::Before(at) if at == n => self.die().await,
             Death::Refused(at) if at == n => return lost(),
+            Death::Away(at) if at <= n => return lost(),
             _ => {}
         }
         let written = self.journal.append_fenced(draft, target, token, now).await;
@@ -225,6 +228,9 @@ pub(super) struct Stage {
     /// What a clock shows beside the real one: people's patience is not waited for.
     pub(super) ahead_ms: Arc<AtomicU64>,
     pub(super) boot_id: &'static str,
+    pub(super) address: Address,
+    /// Whether drivers are on a host that keeps what happens while the journal is away.
+    pub(super) spools: bool,
     drivers: u32,
 }
 
@@ -236,8 +242,11 @@ pub(super) enum Fate {
 
 impl Stage {
     pub(super) fn new(steps: usize, repeat: Repeat) -> Self {
+        let dir = tempfile::tempdir().unwrap();
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            address: Address::Sqlite(dir.path().join("journal.db")),
+            spools: false,
+            dir,
             world: Arc::new(World::default()),
             plan: plan(steps, repeat),
             repeat,
@@ -247,8 +256,8 @@ impl Stage {
         }
     }
 
-    pub(super) fn address(&self) -> Address {
-        Address::Sqlite(self.dir.path().join("journal.db"))
+    pub(super) fn spool(&self) -> std::path::PathBuf {
+        self.dir.path().join("spool")
     }
 
     pub(super) fn script(&self, step: u16, script: Script) {
@@ -275,7 +284,7 @@ impl Stage {
     }
 
     pub(super) async fn say(&self, who: &str, code: Code, body: Value) -> Seq {
-        let journal = Journal::open(&self.address(), Access::Write).await.unwrap();
+        let journal = Journal::open(&self.address, Access::Write).await.unwrap();
         let draft = Draft {
             moment: self.moment()(),
             actor: actor(who),
@@ -318,7 +327,7 @@ impl Stage {
         let (tell, asides) = mpsc::channel(8);
         let (died, dead) = watch::channel(false);
         let book = Mortal {
-            journal: Journal::open(&self.address(), Access::Write).await.unwrap(),
+            journal: Journal::open(&self.address, Access::Write).await.unwrap(),
             death,
             written: AtomicUsize::new(0),
             died,
@@ -331,6 +340,7 @@ impl Stage {
             run: RunId(RUN.into()),
             target: self.plan.target.clone(),
             driver: DriverId(format!("test/{}", self.drivers).into()),
+            spool: self.spools.then(|| self.spool()),
         };
         let owner = Owner {
             desk: Arc::new(desk),
@@ -395,7 +405,7 @@ impl Stage {
     }
 
     pub(super) async fn entries(&self) -> Vec<Entry> {
-        let journal = Journal::open(&self.address(), Access::Read).await.unwrap();
+        let journal = Journal::open(&self.address, Access::Read).await.unwrap();
         let rows = journal.after(Seq(0), 10_000).await.unwrap();
         let entries = rows
             .iter()
@@ -414,7 +424,7 @@ impl Stage {
     }
 
     pub(super) async fn is_free(&self) -> bool {
-        let journal = Journal::open(&self.address(), Access::Read).await.unwrap();
+        let journal = Journal::open(&self.address, Access::Read).await.unwrap();
         let tenure = journal.tenure(&self.plan.target).await.unwrap();
         journal.close().await;
         tenure.holder().is_none()
