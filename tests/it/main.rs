@@ -12,6 +12,7 @@ mod checks;
 mod cli;
 mod contract;
 mod death;
+mod deeds;
 mod driver;
 mod engine;
 mod fake_engine;

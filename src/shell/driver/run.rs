@@ -142,6 +142,7 @@ async fn own(
         run: errand.run.clone(),
         target: plan.target.clone(),
         driver: process::own_id(&identity.boot_id),
+        spool: process::spool_folder(errand.config, &errand.run),
     };
     Ok(Owner {
         desk: Arc::new(desk),
