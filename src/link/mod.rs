@@ -13,6 +13,7 @@ pub mod hostfacts;
 pub mod http;
 pub mod process;
 pub mod prometheus;
+pub mod recall;
 pub mod rewrite;
 pub mod ssh;
 pub mod tls;

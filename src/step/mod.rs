@@ -46,6 +46,7 @@ pub use check::CheckStep;
 pub use command::Command;
 pub use drain::Drain;
 pub use exec::Exec;
+pub use gateway::drained_of;
 pub use healthy::Healthy;
 pub use hurry::{Hasten, Hurry};
 pub use notify::{Notify, SecretPlace};
