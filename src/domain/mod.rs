@@ -11,6 +11,7 @@ mod container;
 mod endpoint;
 mod event;
 mod expect;
+mod grade;
 mod health;
 mod host;
 mod log;
@@ -33,6 +34,7 @@ pub use container::{
 pub use endpoint::{Endpoint, Hop, Phases};
 pub use event::{EngineEvent, EngineEventKind};
 pub use expect::{ExpectError, Expectation, Measured};
+pub use grade::{Grade, NoGrade};
 pub use health::{Freshness, Health, Watched};
 pub use host::{Disk, EngineFacts, Host};
 pub use log::{Level, LogLine, Stream};

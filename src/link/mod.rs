@@ -9,6 +9,7 @@ pub mod docker;
 pub mod exposition;
 pub mod fetch;
 pub mod files;
+pub mod hello;
 pub mod hostfacts;
 pub mod http;
 pub mod process;

@@ -18,6 +18,7 @@ mod engine;
 mod fake_engine;
 mod faults;
 mod fixture;
+mod grades;
 mod journal;
 mod metrics;
 mod pty;
