@@ -19,6 +19,7 @@ mod faults;
 mod fixture;
 mod journal;
 mod metrics;
+mod proving;
 mod pty;
 mod range;
 mod range_command;
