@@ -1,6 +1,7 @@
 //! Terminal, event loop, effects; one file per subcommand.
 
 mod accident;
+mod attesting;
 mod backstage;
 mod changes;
 mod checklists;

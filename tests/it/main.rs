@@ -21,6 +21,7 @@ mod fixture;
 mod grades;
 mod journal;
 mod metrics;
+mod proving;
 mod pty;
 mod range;
 mod range_command;
