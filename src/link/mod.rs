@@ -17,6 +17,7 @@ pub mod prometheus;
 pub mod recall;
 pub mod rewrite;
 pub mod ssh;
+pub mod store;
 pub mod tls;
 pub mod url;
 pub mod x509;

@@ -36,7 +36,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{Clean, Timestamp};
+use crate::domain::{Clean, SecretPlace, Timestamp};
 use crate::engine::{Finding, Repeat, RunId, Undo};
 use crate::link::docker::Engine;
 use crate::probe::check::{Eyes, Outcome};
@@ -49,7 +49,7 @@ pub use exec::Exec;
 pub use gateway::drained_of;
 pub use healthy::Healthy;
 pub use hurry::{Hasten, Hurry};
-pub use notify::{Notify, SecretPlace};
+pub use notify::Notify;
 pub use reload::Reload;
 pub use replace::Replace;
 pub use restart::Restart;

@@ -17,6 +17,7 @@ mod exec;
 mod logs;
 mod reply;
 mod stats;
+mod through;
 mod wire;
 
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub use events::Happened;
 pub use exec::{Command, Ended};
 pub use logs::{LINE_BYTES_MAX, Lines, LogTime, RawLine};
 pub use stats::Sample;
+pub use through::Flowed;
 pub use wire::{CONNECT_DEADLINE, HEADER_DEADLINE, TOTAL_DEADLINE};
 
 use crate::domain::{Clean, Container, ContainerId, EngineFacts};
