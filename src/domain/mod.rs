@@ -14,8 +14,10 @@ mod expect;
 mod health;
 mod host;
 mod log;
+mod manifest;
 mod measure;
 mod reading;
+mod secret;
 mod stack;
 pub mod text;
 mod time;
@@ -35,11 +37,17 @@ pub use expect::{ExpectError, Expectation, Measured};
 pub use health::{Freshness, Health, Watched};
 pub use host::{Disk, EngineFacts, Host};
 pub use log::{Level, LogLine, Stream};
+pub use manifest::{
+    BackupForm, BackupName, Content, DatabaseKeys, Digest, Encryption, Extension, FileEntry,
+    FilesContent, MANIFEST_BYTES_MAX, MANIFEST_SCHEMA, Manifest, ManifestError, PostgresContent,
+    RedisContent, SequenceAt, ServiceImage, StoredFile, TableCount, is_manifest_of,
+};
 pub use measure::{Measure, Unit};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
+pub use secret::SecretPlace;
 pub use stack::{
-    BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, ServiceSpec, Stack,
-    Thresholds, TrafficSpec,
+    BackupSource, BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, Keep,
+    RehearsalQuery, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

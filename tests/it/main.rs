@@ -23,6 +23,7 @@ mod pty;
 mod range;
 mod range_command;
 mod recording;
+mod restores;
 mod runbooks;
 mod runs;
 mod shipped;

@@ -127,7 +127,7 @@ impl Engine {
 }
 
 /// Adds what still fits. Says whether anything did not.
-fn keep(kept: &mut Vec<u8>, more: &[u8]) -> bool {
+pub(super) fn keep(kept: &mut Vec<u8>, more: &[u8]) -> bool {
     let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len());
     kept.extend_from_slice(&more[..more.len().min(room)]);
     more.len() > room
