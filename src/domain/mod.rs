@@ -17,6 +17,7 @@ mod log;
 mod manifest;
 mod measure;
 mod reading;
+mod retention;
 mod secret;
 mod stack;
 pub mod text;
@@ -44,10 +45,11 @@ pub use manifest::{
 };
 pub use measure::{Measure, Unit};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
+pub use retention::{Made, removable};
 pub use secret::SecretPlace;
 pub use stack::{
     BackupSource, BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, Keep,
-    RehearsalQuery, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
+    ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

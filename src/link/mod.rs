@@ -16,6 +16,7 @@ pub mod process;
 pub mod prometheus;
 pub mod rewrite;
 pub mod ssh;
+pub mod store;
 pub mod tls;
 pub mod url;
 pub mod x509;

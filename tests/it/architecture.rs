@@ -51,6 +51,8 @@ const HOUSE: &[Room] = &[
             "sha2",
             "http",
             "humantime",
+            "object_store",
+            "age",
         ],
     ),
     room(
@@ -153,6 +155,8 @@ const OUTSIDE: &[&str] = &[
     "tokio_rustls",
     "rustls_native_certs",
     "x509_parser",
+    "object_store",
+    "age",
     "rcgen",
     "sqlx",
     "sha2",

@@ -70,6 +70,7 @@ impl Engine {
         let config = ExecConfig {
             cmd: Some(command.argv.clone()),
             user: command.user.clone(),
+            env: Some(command.env.clone()),
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
