@@ -32,6 +32,7 @@ pub(super) struct File {
     pub(super) gateway: Option<Gateway>,
     pub(super) prometheus_token: Option<SecretRef>,
     pub(super) runbooks: Option<PathBuf>,
+    pub(super) second_person: bool,
     pub(super) journal_store: Option<JournalStore>,
     pub(super) journal_password: Option<SecretRef>,
     pub(super) theme: Option<Clean>,
@@ -184,6 +185,9 @@ fn read<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> File {
     };
     let runbooks = reader.section(root, "runbooks");
     file.runbooks = reader.optional(&runbooks, "folder", value::path(base));
+    file.second_person = reader
+        .optional(&runbooks, "second_person", value::flag)
+        .unwrap_or_default();
     read_journal(reader, root, base, &mut file);
     read_screen(reader, root, &mut file);
     if named.is_none() {

@@ -24,7 +24,7 @@
 //! | `[prometheus]` | `url`, `token = { file = "…" }` or `{ env = "…" }` |
 //! | `[disk]` | `paths = ["/"]` |
 //! | `[[checklist]]` | `file`, `max_age = "24 h"`: how old a proof may be where the page does not say |
-//! | `[runbooks]` | `folder`: runbooks of one's own, `*.md`; one with the id of a built-in runbook stands in for it |
+//! | `[runbooks]` | `folder`: runbooks of one's own, `*.md`; one with the id of a built-in runbook stands in for it; `second_person = false`: a destructive runbook waits for somebody else's yes |
 //! | `[thresholds]` | `errors = "5 %"`, `latency = "500 ms"` (p95), `share_off = "50 %"`, `ttfb = "100 ms"`, `certificate_days = [21, 7, 3]`, `disk_free_poor = "15 %"`, `disk_free_bad = "5 %"`, `memory = "90 %"`, `restarts = 3` |
 //! | `[journal]` | `store = "sqlite:$XDG_STATE_HOME/quarterdeck/journal.db"` or `"postgres://host/database?user=name"`; `password = { file = "…" }` or `{ env = "…" }`: of PostgreSQL |
 //! | `[screen]` | `theme`, `ascii = "auto"`, `mouse = false`, `time = "utc"` or `local` |
@@ -140,6 +140,8 @@ pub struct Config {
     pub prometheus_token: Option<SecretRef>,
     /// Runbooks beside the built-in ones. Never in the user's own folder: what may act is the stack's business.
     pub runbooks: Option<PathBuf>,
+    /// Destructive runbooks begin when a second person has said yes too.
+    pub second_person: bool,
     pub journal: JournalConfig,
     pub screen: ScreenConfig,
     /// The filter of the console's own log.
@@ -349,6 +351,7 @@ impl Config {
             gateway: file.gateway,
             prometheus_token: file.prometheus_token,
             runbooks: file.runbooks,
+            second_person: file.second_person,
             journal,
             screen,
             log,

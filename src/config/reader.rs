@@ -131,7 +131,7 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
     ("[prometheus]", &["url", "token"]),
     ("[disk]", &["paths"]),
     ("[[checklist]]", &["file", "max_age"]),
-    ("[runbooks]", &["folder"]),
+    ("[runbooks]", &["folder", "second_person"]),
     (
         "[thresholds]",
         &[

@@ -4,6 +4,7 @@
 
 pub mod accesslog;
 pub mod cgroup;
+pub mod checked;
 pub mod dial;
 pub mod docker;
 pub mod exposition;

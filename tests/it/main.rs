@@ -26,6 +26,7 @@ mod pty;
 mod range;
 mod range_command;
 mod recording;
+mod restores;
 mod runbooks;
 mod runs;
 mod shipped;
