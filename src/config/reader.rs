@@ -121,7 +121,7 @@ pub(super) const TABLES: [(&str, &[&str]); 17] = [
             "restarts",
         ],
     ),
-    ("[journal]", &["store", "password"]),
+    ("[journal]", &["store", "password", "witness"]),
     ("[screen]", &["theme", "ascii", "mouse", "time"]),
 ];
 
