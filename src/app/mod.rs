@@ -26,7 +26,7 @@ mod update;
 mod tests;
 
 pub use arms::{ARMED_FOR, Form, PLAN_GUARD, PLAN_LIFE, Pending, Readiness, Sheet};
-pub use checklists::{Checklists, Listed, Place};
+pub use checklists::{Checklists, Listed, Place, Proving, last_good};
 pub use command::{COMMANDS, Command, matching};
 pub use event::{Effect, Event, Intent};
 pub use field::{Field, FieldUse};

@@ -11,7 +11,7 @@ use crate::domain::{
 use super::model::NOTICE;
 use super::{
     Effect, Event, Field, FieldUse, Frozen, Happening, Intent, LogSource, Model, Overlay, Pane,
-    Played, Row, RowKey, Screen, Search, arms, matching, replay, rows, runs, training,
+    Played, Row, RowKey, Screen, Search, arms, checklists, matching, replay, rows, runs, training,
 };
 
 /// So many logs are followed at once; more would drown a person and the engine.
@@ -58,7 +58,7 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Resized { columns, lines } => model.size = super::Size { columns, lines },
         Event::Pasted(text) => pasted(model, &text),
         Event::Noted { health, text } => note(model, health, text),
-        Event::Checklists(read) => model.checklists = *read,
+        Event::Checklists(read) => checklists::read(model, *read),
         Event::SlowLink(slow) => model.slow_link = slow,
         Event::Trained(news) => {
             if let Some((health, text)) = training::trained(model, news) {
@@ -91,6 +91,8 @@ fn heard(model: &mut Model, event: Event) {
         Event::Journaled(entries) => {
             for entry in entries {
                 model.story.take(&entry);
+                let mode = checklists::mode(model);
+                model.checklists.take(&entry, mode);
                 model.record.push(entry);
             }
         }

@@ -21,7 +21,7 @@
 //! | `[[backup]]` | `target`, `directory`, `pattern`, `age_max = "26 h"`, `keep_min = 3`, `size_min = "1 KB"`, `shrink_max = "20 %"`, `every = "1 min"` |
 //! | `[prometheus]` | `url`, `token = { file = "…" }` or `{ env = "…" }` |
 //! | `[disk]` | `paths = ["/"]` |
-//! | `[[checklist]]` | `file` |
+//! | `[[checklist]]` | `file`, `max_age = "24 h"`: how old a proof may be where the page does not say |
 //! | `[runbooks]` | `folder`: runbooks of one's own, `*.md`; one with the id of a built-in runbook stands in for it |
 //! | `[thresholds]` | `errors = "5 %"`, `latency = "500 ms"` (p95), `share_off = "50 %"`, `ttfb = "100 ms"`, `certificate_days = [21, 7, 3]`, `disk_free_poor = "15 %"`, `disk_free_bad = "5 %"`, `memory = "90 %"`, `restarts = 3` |
 //! | `[journal]` | `store = "sqlite:$XDG_STATE_HOME/quarterdeck/journal.db"` or `"postgres://host/database?user=name"`; `password = { file = "…" }` or `{ env = "…" }`: of PostgreSQL |

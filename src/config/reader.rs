@@ -105,7 +105,7 @@ pub(super) const TABLES: [(&str, &[&str]); 17] = [
     ),
     ("[prometheus]", &["url", "token"]),
     ("[disk]", &["paths"]),
-    ("[[checklist]]", &["file"]),
+    ("[[checklist]]", &["file", "max_age"]),
     ("[runbooks]", &["folder"]),
     (
         "[thresholds]",

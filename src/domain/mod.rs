@@ -15,6 +15,7 @@ mod health;
 mod host;
 mod log;
 mod measure;
+mod outcome;
 mod reading;
 mod stack;
 pub mod text;
@@ -36,10 +37,11 @@ pub use health::{Freshness, Health, Watched};
 pub use host::{Disk, EngineFacts, Host};
 pub use log::{Level, LogLine, Stream};
 pub use measure::{Measure, Unit};
+pub use outcome::{Outcome, Verdict};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
 pub use stack::{
-    BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, ServiceSpec, Stack,
-    Thresholds, TrafficSpec,
+    BackupSpec, CertificateAt, CertificateSpec, ChecklistSpec, EndpointSpec, Environment,
+    ServiceSpec, Stack, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

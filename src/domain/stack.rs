@@ -173,6 +173,14 @@ pub struct BackupSpec {
     pub every: Duration,
 }
 
+/// A go-live plan to prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecklistSpec {
+    pub file: PathBuf,
+    /// How old a proof may be where the page does not say.
+    pub max_age: Duration,
+}
+
 /// What is operated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
@@ -190,7 +198,7 @@ pub struct Stack {
     pub prometheus: Option<Clean>,
     /// Directories whose file systems are watched.
     pub disks: Vec<PathBuf>,
-    pub checklists: Vec<PathBuf>,
+    pub checklists: Vec<ChecklistSpec>,
 }
 
 impl Stack {

@@ -146,6 +146,8 @@ pub enum Output {
     PerformUndo(Act),
     /// Its deadline has passed: cancel it, wait for nothing.
     GiveUp(Act),
+    /// A person wants the run to end: what only looks or waits ends now, what acts is finished. Its outcome is awaited.
+    Hasten(Act),
     /// Ask the step's own check whether it happened. Looks only.
     Check(Act),
     /// See what the expected facts are now. Looks only.

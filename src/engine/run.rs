@@ -156,7 +156,7 @@ impl Run {
             at,
             kind,
         };
-        let gives_up = match (&event.kind, self.wait()) {
+        let told = match (&event.kind, self.wait()) {
             (
                 EventKind::Doubted {
                     cause: DoubtCause::Deadline(_),
@@ -165,13 +165,16 @@ impl Run {
                 | EventKind::UndoFailed { .. },
                 Wait::Act(act),
             ) if self.is_overdue(at) => Some(Output::GiveUp(act)),
+            (EventKind::AbortAsked { .. } | EventKind::UndoAsked { .. }, Wait::Act(act)) => {
+                Some(Output::Hasten(act))
+            }
             _ => None,
         };
         let applied = self.state.apply(&self.plan, &event);
         assert_eq!(applied, Ok(()), "the engine decided an illegal event");
         let effect = self.effect_of(&event.kind);
         outputs.push(Output::Record(event));
-        outputs.extend(gives_up);
+        outputs.extend(told);
         outputs.extend(effect);
     }
 

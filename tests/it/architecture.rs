@@ -76,7 +76,7 @@ const HOUSE: &[Room] = &[
     room(
         "checklist",
         &["domain"],
-        &["pulldown_cmark", "toml", "sha2"],
+        &["pulldown_cmark", "toml", "sha2", "humantime"],
     ),
     // `engine`: the rules of a lease, which are asked in the transaction of a record.
     room(
@@ -104,7 +104,11 @@ const HOUSE: &[Room] = &[
         ],
         &["ratatui", "tui_logger", "toml", "strsim"],
     ),
-    room("report", &["domain", "engine", "app", "journal"], &[]),
+    room(
+        "report",
+        &["domain", "engine", "app", "journal", "checklist"],
+        &[],
+    ),
     room(
         "range",
         &[],

@@ -84,6 +84,8 @@ const TROUBLES: &[&str] = &[
     "guard failed",
     "abort asked",
     "undo asked",
+    "hastened",
+    "broken off",
     "undone by the runbook",
     "safe repeat",
     "repeats ran out",
@@ -454,6 +456,7 @@ impl<'a> Sim<'a> {
             Output::Perform(act) => self.perform(s, act),
             Output::PerformUndo(act) => self.undo(s, act),
             Output::GiveUp(_) => self.saw("deadline passed"),
+            Output::Hasten(act) => self.hasten(s, act),
             Output::Check(act) => self.check(s, act),
             Output::Observe(look) => {
                 let seen = self.facts.clone();
@@ -484,7 +487,23 @@ impl<'a> Sim<'a> {
             return self.lose(d, Loss::Journal);
         }
         self.see(s, &event);
+        let word = matches!(
+            event.kind,
+            EventKind::AbortAsked { .. } | EventKind::UndoAsked { .. }
+        );
+        let under_way = match self.slots[s].shadow.wait(&self.slots[s].plan) {
+            Wait::Act(act) if word => Some(act),
+            _ => None,
+        };
         self.slots[s].append(event);
+        if let Some(act) = under_way {
+            let next = self.drivers[d].job.as_ref().unwrap().outbox.front();
+            assert_eq!(
+                next,
+                Some(&Output::Hasten(act)),
+                "law 7: that word waits for the act under way"
+            );
+        }
         if trouble == 1 {
             self.saw("receipt lost");
             return self.lose(d, Loss::Journal);
@@ -603,6 +622,20 @@ impl<'a> Sim<'a> {
             Err(Clean::from("boom"))
         };
         self.post(s, InputKind::Outcome { act, result });
+    }
+
+    /// What only looked or waited breaks off now, and leaves things as they are; what acts answers when it answers.
+    fn hasten(&mut self, s: usize, act: Act) {
+        self.slots[s].law_before_hurry(act);
+        self.saw("hastened");
+        let key = (act.deed == Deed::Undo, act.attempt);
+        let said = self.slots[s].world[act.step.index()]
+            .results
+            .contains_key(&key);
+        if !said && self.dice.one_in(2) {
+            self.saw("broken off");
+            self.answer(s, act, Some(false));
+        }
     }
 
     fn check(&mut self, s: usize, act: Act) {
@@ -1044,6 +1077,16 @@ impl Slot {
                 "law 2: done twice and nobody asked"
             );
         }
+    }
+
+    fn law_before_hurry(&self, act: Act) {
+        let last = self.journal.last().map(|event| &event.kind);
+        let word = matches!(
+            last,
+            Some(EventKind::AbortAsked { .. } | EventKind::UndoAsked { .. })
+        );
+        assert!(word, "law 7: {act:?} is hurried and nobody wants it");
+        assert_eq!(self.shadow.wait(&self.plan), Wait::Act(act), "law 7");
     }
 
     fn law_before_undo(&self, act: Act) {

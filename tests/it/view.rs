@@ -4,7 +4,7 @@ use quarterdeck::app::{
     Checklists, Event, Intent, Listed, Mode, Model, Overlay, Page, Progress, Question, Replay,
     Screen, Training, update,
 };
-use quarterdeck::checklist::{Act, Checklist, Signatures, annotate, sign_off};
+use quarterdeck::checklist::{Act, Checklist, Marks, Signer, annotate, sign_off};
 use quarterdeck::domain::{Clean, Detail, Environment, SourceKind, Timestamp};
 use quarterdeck::keys::{Place, TABLE};
 use quarterdeck::runbook::Confirmation;
@@ -82,7 +82,11 @@ fn planned(mut model: Model) -> Model {
     let page = annotate("hyper-mission.checklist.md", plan, None).text;
     let page = page.replacen("accepted = false", "accepted = true", 1);
     let list = Checklist::read("hyper-mission.checklist.md", page.as_bytes());
-    let mut signatures = Signatures::default();
+    let mut marks = Marks::default();
+    let by = Signer {
+        name: Clean::from("ann"),
+        uid: 1000,
+    };
     for (word, act) in [
         ("Correct loading", Act::Signed),
         (
@@ -94,9 +98,9 @@ fn planned(mut model: Model) -> Model {
     ] {
         let (_, item) = list.find(word).unwrap();
         let body = serde_json::to_value(sign_off(&list, item, act, "looked at it")).unwrap();
-        signatures.take(&list, &body, &Clean::from("ann"), fixture::NOW);
+        marks.sign(&list, &body, &by, fixture::NOW);
     }
-    let pages = vec![Listed { list, signatures }];
+    let pages = vec![Listed { list, marks }];
     let read = Checklists {
         pages,
         ..Checklists::default()

@@ -26,6 +26,7 @@ use crate::link::prometheus::Prometheus;
 use crate::link::tls::Roots;
 
 pub use self::http::Http;
+pub use crate::domain::{Outcome, Verdict};
 pub use command::Command;
 pub use containers::Containers;
 pub use promql::Promql;
@@ -34,27 +35,6 @@ pub use tls::Tls;
 pub use traffic::Traffic;
 
 use seen::Seen;
-
-/// "Looked and it is bad" and "could not look" are different words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    Pass,
-    Fail,
-    CouldNotRun,
-}
-
-/// What was seen, so that anybody can look again and compare.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    pub verdict: Verdict,
-    /// One line: `200 in 12 ms, expected < 100 ms`.
-    pub said: Clean,
-    /// What was sent, what came back (bounded, without secrets), the measurement and its expectation.
-    pub evidence: Value,
-    pub at: Timestamp,
-    pub took_ms: u64,
-}
 
 /// What a check may look with, given by the shell. Cheap to clone; opens nothing by itself.
 #[derive(Clone)]

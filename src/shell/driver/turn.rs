@@ -27,7 +27,7 @@ use crate::engine::{
     Recorded, Refusal, Run, RunEvent, StepId, TakenUp, Token,
 };
 use crate::journal::{Actor, Code, Entry, LeaseError, Record, Seq};
-use crate::step::Done;
+use crate::step::{Done, Hasten};
 
 /// Lines that wait to be journaled; a step that says more in one breath is cut short.
 const LINES_WAITING_MAX: usize = 64;
@@ -83,6 +83,8 @@ pub(super) struct Turn<B, D> {
     befores: Befores,
     tasks: JoinSet<Answer>,
     purposes: HashMap<Id, (Purpose, AbortHandle)>,
+    /// Of the act that was begun last: there is never another.
+    hasten: Option<(Act, Hasten)>,
     line: mpsc::Sender<(StepId, Said)>,
     lines: mpsc::Receiver<(StepId, Said)>,
     lines_left: u32,
@@ -122,6 +124,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
             befores: Arc::new(Mutex::new(past.befores.clone())),
             tasks: JoinSet::new(),
             purposes: HashMap::new(),
+            hasten: None,
             line: voice,
             lines,
             lines_left: LINES_MAX,
@@ -339,6 +342,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
             Output::Record(event) => self.event(event, decision).await?,
             Output::Perform(act) | Output::PerformUndo(act) => self.act(act),
             Output::GiveUp(act) => self.cancel(|purpose| purpose == Purpose::Act(act)),
+            Output::Hasten(act) => self.hasten(act),
             Output::Check(act) => self.check(act),
             Output::Observe(look) => self.look(look),
             // The question is on record by the events that led to it; the answer comes through the journal.
@@ -414,8 +418,20 @@ impl<B: Book, D: Deck> Turn<B, D> {
         }
     }
 
+    /// What only waits ends now.
+    fn hasten(&self, act: Act) {
+        if let Some((of, hasten)) = &self.hasten
+            && *of == act
+        {
+            hasten.ask();
+        }
+    }
+
     fn act(&mut self, act: Act) {
+        let (hasten, hurry) = Hasten::pair();
+        self.hasten = Some((act, hasten));
         let work = Work {
+            hurry,
             desk: self.desk.clone(),
             deck: self.deck.clone(),
             befores: self.befores.clone(),

@@ -68,7 +68,7 @@ fn table(canvas: &mut Canvas<'_>, area: Rect, model: &Model, rows: &[Row<'_>], a
     let places = model.checklists.places();
     let (settled, all) = places
         .filter(|place| place.item.is_none())
-        .map(|place| count(place.phase, &place.page.signatures, now))
+        .map(|place| count(&place.page.list, place.phase, &place.page.marks, now))
         .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let note = Line::faint(format!("{settled} of {all} settled, none proven"));
     let title = heading(model, rows, at);
@@ -131,7 +131,8 @@ fn cell(place: Place<'_>, now: Timestamp, column: usize) -> Line<'_> {
         0 => Line::plain(format!("{}{}", "  ".repeat(deep + 1), item.title)),
         1 => Line::faint(item.kind.word()),
         _ => {
-            let (sign, word) = standing(item, &place.page.signatures, now);
+            let (sign, word) =
+                standing(&place.page.list, place.phase, item, &place.page.marks, now);
             let role = match sign {
                 "[x]" => Role::Good,
                 "[!]" => Role::Bad,
@@ -145,7 +146,7 @@ fn cell(place: Place<'_>, now: Timestamp, column: usize) -> Line<'_> {
 }
 
 fn phase_state(place: Place<'_>, now: Timestamp) -> Line<'static> {
-    let (settled, all) = count(place.phase, &place.page.signatures, now);
+    let (settled, all) = count(&place.page.list, place.phase, &place.page.marks, now);
     let mut line = Line::new();
     if all > 0 {
         let role = if settled == all {
@@ -166,7 +167,7 @@ fn facts(place: Place<'_>, now: Timestamp, width: u16) -> Facts<'_> {
     let list = &place.page.list;
     match place.item {
         Some(item) => {
-            for line in item_lines(list, place.phase, item, &place.page.signatures, now) {
+            for line in item_lines(list, place.phase, item, &place.page.marks, now) {
                 facts.free(Line::plain(line.to_string()));
             }
         }

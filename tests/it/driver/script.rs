@@ -13,10 +13,10 @@ use quarterdeck::engine::{
 };
 use quarterdeck::journal::{
     Access, Actor, Address, Claims, Code, Draft, Entry, Head, Journal, LeaseError, Mode, Moment,
-    Seq,
+    Seq, StoreError,
 };
 use quarterdeck::shell::driver::{Aside, Book, Deck, Desk, DriveError, Left, Owner, Said, Say};
-use quarterdeck::step::Done;
+use quarterdeck::step::{Done, Hurry};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -36,6 +36,8 @@ pub(super) enum Script {
     Doubtful,
     /// It is under way until it is told to go on.
     Waits,
+    /// It only looks, for ever, until a person wants the run to end.
+    Looks,
     UndoFails,
     Panics,
 }
@@ -99,7 +101,13 @@ impl Deck for Hand {
         Ok(json!({ "there": self.world.is_there(step.0) }))
     }
 
-    async fn perform(&self, step: StepId, before: Value, say: Say) -> Result<Done, Clean> {
+    async fn perform(
+        &self,
+        step: StepId,
+        before: Value,
+        say: Say,
+        hurry: Hurry,
+    ) -> Result<Done, Clean> {
         assert_eq!(before["there"], false, "another attempt's look was used");
         if self.repeat == Repeat::Safe && self.world.is_there(step.0) {
             return Ok(Done::default());
@@ -124,11 +132,16 @@ impl Deck for Hand {
                 self.world.go_on.notified().await;
                 Ok(Done::default())
             }
+            Script::Looks => {
+                self.world.act("perform", step, None);
+                hurry.asked().await;
+                Err(Clean::from("broken off"))
+            }
             Script::Panics => panic!("a step with a fault"),
         }
     }
 
-    async fn undo(&self, step: StepId, before: Value, _: Say) -> Result<Done, Clean> {
+    async fn undo(&self, step: StepId, before: Value, _: Say, _: Hurry) -> Result<Done, Clean> {
         assert_eq!(before["there"], false);
         if self.world.script(step) == Script::UndoFails {
             self.world.act("undo", step, None);
@@ -293,9 +306,15 @@ impl Stage {
             target: self.plan.target.0.clone(),
             body,
         };
-        let head = journal.append(&draft).await.unwrap();
+        // A person tries again when the store is busy with another's record, as it may be on a slow disk.
+        let mut head = journal.append(&draft).await;
+        for _ in 0..5 {
+            if matches!(head, Err(StoreError::Locked { .. })) {
+                head = journal.append(&draft).await;
+            }
+        }
         journal.close().await;
-        head.seq
+        head.unwrap().seq
     }
 
     /// Asks for the run, and says yes to it.
