@@ -567,6 +567,7 @@ impl Resolve<'_> {
         JournalConfig {
             store,
             password: file.journal_password.take(),
+            witness: file.journal_witness.take(),
         }
     }
 

@@ -146,7 +146,7 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
             "restarts",
         ],
     ),
-    ("[journal]", &["store", "password"]),
+    ("[journal]", &["store", "password", "witness"]),
     ("[screen]", &["theme", "ascii", "mouse", "time"]),
 ];
 

@@ -25,6 +25,7 @@ mod stat;
 pub mod terminal;
 mod training;
 mod watches;
+mod witness;
 
 use crate::domain::Clean;
 
