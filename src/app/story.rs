@@ -333,19 +333,12 @@ impl RunStory {
                     self.evidence(entry, evidence);
                 }
             }
-            Code::DecisionConfirm
-            | Code::DecisionApprove
-            | Code::DecisionPause
-            | Code::DecisionResume
-            | Code::DecisionRetry
-            | Code::DecisionSkip
-            | Code::DecisionUndo
-            | Code::DecisionAbort => {
+            code if code.is_decision() => {
                 if let Some(decision) = body::<Decision>(entry) {
                     self.decision(entry, &decision);
                 }
             }
-            Code::Refused | Code::Failed | Code::Note => {
+            Code::Refused | Code::Failed | Code::Note | Code::JournalRecovered => {
                 let said = entry.body.get("reason").and_then(Value::as_str);
                 let said = said.or_else(|| entry.body.get("text").and_then(Value::as_str));
                 if let Some(said) = said {
@@ -357,16 +350,8 @@ impl RunStory {
                     self.line(entry, None, &text, weight);
                 }
             }
-            Code::SessionOpened
-            | Code::SessionClosed
-            | Code::SessionArmed
-            | Code::SessionDisarmed
-            | Code::ConfigLoaded
-            | Code::Anchored
-            | Code::JournalRecovered
-            | Code::JournalMigrated
-            | Code::RunRequested
-            | Code::SignedOff => {}
+            // Of the session or the journal, no part of a run.
+            _ => {}
         }
     }
 
@@ -379,6 +364,7 @@ impl RunStory {
             self.confirmed = Some((by.clone(), entry.moment.at));
         }
         let word = entry.code.word().trim_start_matches("decision.");
+        let word = word.replace('-', " ");
         let reason = match decision.reason.as_str() {
             "" => String::new(),
             reason => format!(": {reason}"),

@@ -109,7 +109,9 @@ pub enum Choice {
     Retry,
     Skip,
     /// The doubtful step did happen.
-    Succeeded,
+    Happened,
+    /// It did not: it has failed, and what follows a failure follows.
+    DidNotHappen,
     Undo,
     Abort,
 }
@@ -119,7 +121,8 @@ impl Choice {
         match self {
             Self::Retry => "retry",
             Self::Skip => "skip",
-            Self::Succeeded => "succeeded",
+            Self::Happened => "happened",
+            Self::DidNotHappen => "did not happen",
             Self::Undo => "undo",
             Self::Abort => "abort",
         }
@@ -188,7 +191,7 @@ pub enum Reason {
     OtherPlan,
     #[error("who asked for the run cannot approve it")]
     OwnRequest,
-    #[error("only a doubtful step can be said to have succeeded")]
+    #[error("only of a step in doubt can a person say whether it happened")]
     NotInDoubt,
     #[error("it is so already")]
     Already,

@@ -95,6 +95,8 @@ pub struct Ask {
     pub url: Url,
     /// `host` or `host:port` to connect to instead of where the name leads.
     pub connect_to: Option<Clean>,
+    /// The site in whose name a browser would ask, to see what the server allows others.
+    pub origin: Option<Clean>,
     pub follow: Follow,
     pub body: Body,
     /// Authorities trusted beside the system's.
@@ -408,7 +410,7 @@ fn request(ask: &Ask, url: &Url) -> Result<Request<Empty<Bytes>>, Fault> {
         Body::Count => "gzip",
         Body::Keep => "identity",
     };
-    Request::builder()
+    let mut request = Request::builder()
         .method(ask.method.hyper())
         .uri(&url.path)
         .header(header::HOST, url.authority())
@@ -418,14 +420,16 @@ fn request(ask: &Ask, url: &Url) -> Result<Request<Empty<Bytes>>, Fault> {
         )
         .header(header::ACCEPT, "*/*")
         .header(header::ACCEPT_ENCODING, encoding)
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|error| {
-            Fault::new(
-                FaultKind::Misconfigured,
-                format!("cannot ask for {url}: {error}"),
-            )
-        })
+        .header(header::CONNECTION, "close");
+    if let Some(origin) = &ask.origin {
+        request = request.header(header::ORIGIN, origin.as_str());
+    }
+    request.body(Empty::new()).map_err(|error| {
+        Fault::new(
+            FaultKind::Misconfigured,
+            format!("cannot ask for {url}: {error}"),
+        )
+    })
 }
 
 /// What was read of one answer.
@@ -687,6 +691,7 @@ mod tests {
             method: Method::Get,
             url: url("http://shop.eu/"),
             connect_to: Some("127.0.0.1:8080".into()),
+            origin: None,
             follow: Follow::SameHost,
             body: Body::Count,
             ca_file: None,

@@ -56,6 +56,31 @@ pub struct Handshake {
 }
 
 impl Handshake {
+    /// What was shown in the clear to somebody else's hello, and by a server that may not own it.
+    pub fn overheard(
+        ders: &[Vec<u8>],
+        protocol: &str,
+        cipher: &str,
+        place: &str,
+    ) -> Result<Self, Fault> {
+        let ders: Vec<_> = ders.iter().cloned().map(CertificateDer::from).collect();
+        if ders.is_empty() {
+            return Err(no_certificate(place));
+        }
+        Ok(Self {
+            chain: x509::read_chain(&ders)
+                .map_err(|fault| Fault::new(fault.kind, format!("{place}: {}", fault.text)))?,
+            chain_more: ders.len().saturating_sub(x509::CHAIN_MAX),
+            protocol: Clean::from(protocol),
+            cipher: Clean::from(cipher),
+            stapled: false,
+            client_auth: false,
+            unproven: None,
+            broke_off: None,
+            ders,
+        })
+    }
+
     /// The server's own certificate.
     ///
     /// # Panics

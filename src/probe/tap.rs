@@ -88,6 +88,7 @@ impl TapSettings {
             method: self.method,
             url: self.url.clone(),
             connect_to: self.connect_to.clone(),
+            origin: None,
             // A redirect is an answer.
             follow: Follow::Never,
             body: Body::Count,

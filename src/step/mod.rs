@@ -5,8 +5,12 @@
 //! and it can be undone by what it saw ([`Act::undo`]). A step that says [`Repeat::Safe`] may be performed again with the
 //! same `before` after any crash: it does only what is still missing.
 
+mod answers;
+mod beside;
 mod check;
 mod command;
+mod compare;
+mod database;
 mod drain;
 mod exec;
 mod gateway;
@@ -14,7 +18,10 @@ mod healthy;
 mod http;
 mod hurry;
 mod notify;
+mod persistence;
+mod proof;
 mod recreate;
+mod rehearse;
 mod reload;
 mod replace;
 mod restart;
@@ -23,8 +30,11 @@ mod scale;
 mod span;
 mod start;
 mod stop;
+mod supply;
+mod swap;
 mod switch;
 mod target;
+mod throwaway;
 mod undrain;
 mod upstream;
 mod wait;
@@ -36,20 +46,23 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{Clean, Timestamp};
+use crate::domain::{Clean, SecretPlace, Timestamp};
 use crate::engine::{Finding, Repeat, RunId, Undo};
 use crate::link::docker::Engine;
 use crate::probe::check::{Eyes, Outcome};
 
 pub use self::http::Http;
+pub use answers::Answers;
+pub use beside::{Beside, Verify};
 pub use check::CheckStep;
 pub use command::Command;
+pub use compare::Compare;
 pub use drain::Drain;
 pub use exec::Exec;
 pub use gateway::drained_of;
 pub use healthy::Healthy;
 pub use hurry::{Hasten, Hurry};
-pub use notify::{Notify, SecretPlace};
+pub use notify::Notify;
 pub use reload::Reload;
 pub use replace::Replace;
 pub use restart::Restart;
@@ -57,7 +70,9 @@ pub use retire::Retire;
 pub use scale::Scale;
 pub use start::Start;
 pub use stop::Stop;
+pub use swap::Swap;
 pub use switch::{Colour, Switch};
+pub use throwaway::left as left_throwaways;
 pub use undrain::Undrain;
 pub use upstream::Upstream;
 pub use wait::Wait;
@@ -154,6 +169,13 @@ pub enum Step {
     Healthy(Healthy),
     Notify(Notify),
     Check(CheckStep),
+    Rehearse(Rehearse),
+    RestoreBeside(Beside),
+    VerifyBeside(Verify),
+    CompareLive(Compare),
+    SwapDatabase(Swap),
+    Answers(Answers),
+    Persistence(Persistence),
 }
 
 fn grace() -> Duration {
@@ -210,6 +232,13 @@ macro_rules! each {
             Step::Healthy($of) => $call,
             Step::Notify($of) => $call,
             Step::Check($of) => $call,
+            Step::Rehearse($of) => $call,
+            Step::RestoreBeside($of) => $call,
+            Step::VerifyBeside($of) => $call,
+            Step::CompareLive($of) => $call,
+            Step::SwapDatabase($of) => $call,
+            Step::Answers($of) => $call,
+            Step::Persistence($of) => $call,
         }
     };
 }

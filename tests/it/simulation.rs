@@ -92,6 +92,7 @@ const TROUBLES: &[&str] = &[
     "repeats ran out",
     "skipped",
     "person said it happened",
+    "person said it did not",
     "gate lapsed",
 ];
 
@@ -156,7 +157,8 @@ struct StepWorld {
 struct Words {
     retry: BTreeMap<StepId, u32>,
     skip: BTreeSet<StepId>,
-    succeeded: BTreeSet<StepId>,
+    happened: BTreeSet<StepId>,
+    did_not: BTreeSet<StepId>,
     opened: BTreeMap<StepId, u32>,
     undo: bool,
     abort: bool,
@@ -539,6 +541,10 @@ impl<'a> Sim<'a> {
                 source: Source::Person(_),
                 ..
             } => "person said it happened",
+            EventKind::Failed {
+                source: Source::Person(_),
+                ..
+            } => "person said it did not",
             EventKind::Started {
                 attempt: 2..,
                 by: None,
@@ -778,7 +784,8 @@ impl<'a> Sim<'a> {
                     0 => Choice::Undo,
                     1 if self.dice.one_in(3) => Choice::Abort,
                     2 if !there => Choice::Skip,
-                    _ if doubt && there => Choice::Succeeded,
+                    3 | 4 if doubt && !there => Choice::DidNotHappen,
+                    _ if doubt && there => Choice::Happened,
                     _ => Choice::Retry,
                 };
                 InputKind::Choose { step, choice, by }
@@ -792,7 +799,7 @@ impl<'a> Sim<'a> {
         let step = step_at(self.dice.below(steps));
         let there = self.slots[s].world[step.index()].there;
         let choice = if there {
-            Choice::Succeeded
+            Choice::Happened
         } else {
             Choice::Skip
         };
@@ -876,7 +883,8 @@ impl Slot {
             InputKind::Choose { step, choice, .. } => match choice {
                 Choice::Retry => *self.words.retry.entry(*step).or_default() += 1,
                 Choice::Skip => _ = self.words.skip.insert(*step),
-                Choice::Succeeded => _ = self.words.succeeded.insert(*step),
+                Choice::Happened => _ = self.words.happened.insert(*step),
+                Choice::DidNotHappen => _ = self.words.did_not.insert(*step),
                 Choice::Undo => self.words.undo = true,
                 Choice::Abort => self.words.abort = true,
             },
@@ -893,6 +901,16 @@ impl Slot {
                 self.law_start(*step, *attempt, by.as_ref());
             }
             EventKind::Succeeded { step, source } => self.law_succeeded(*step, source),
+            EventKind::Failed {
+                step,
+                source: Source::Person(_),
+                ..
+            } => {
+                let doubt = [StepState::Doubted, StepState::Unclear];
+                let state = self.shadow.record(*step).state;
+                assert!(doubt.contains(&state), "law 2: {state} was no doubt");
+                assert!(self.words.did_not.contains(step), "law 2: nobody said so");
+            }
             EventKind::Skipped { step, .. } => {
                 assert!(self.words.skip.contains(step), "law 2: skipped silently");
             }
@@ -992,7 +1010,7 @@ impl Slot {
         let truly = match source {
             Source::Outcome => world.results.get(&(false, attempt)) == Some(&true),
             Source::Check => world.checks.contains(&(attempt, true)),
-            Source::Person(_) => self.words.succeeded.contains(&step),
+            Source::Person(_) => self.words.happened.contains(&step),
         };
         assert!(
             truly,

@@ -165,7 +165,10 @@ pub(super) fn help(run: &RunId, question: Question) -> String {
         Question::Open { step, .. } => {
             format!("{step} waits for a yes: `quarterdeck confirm {run}`")
         }
-        Question::Failed { step } | Question::Doubt { step } => {
+        Question::Doubt { step } => format!(
+            "nobody knows whether {step} happened; look, then `quarterdeck answer {run} happened` or `did-not-happen`, else `retry`, `skip`, `undo` or `abort`"
+        ),
+        Question::Failed { step } => {
             format!("{step} needs a person: `quarterdeck retry {run}`, `skip`, `undo` or `abort`")
         }
         Question::Resume => format!("it is paused: `quarterdeck resume {run}`, `undo` or `abort`"),

@@ -13,6 +13,7 @@ use super::deck::{Aside, Deck};
 use super::desk::{Book, Desk};
 use super::past::Past;
 use super::process;
+use super::spool::Spool;
 use super::turn::Turn;
 use crate::app::story::person;
 use crate::engine::{
@@ -140,8 +141,15 @@ impl<B: Book, D: Deck> Owner<B, D> {
         let token = self.claim(&asked).await?;
         // Read under the new token: whatever an older driver still wrote is in it, and nothing follows.
         let past = Past::read(self.desk.book.journal(), &self.desk.run, asked.request.seq).await?;
-        let past = past.unwrap_or(asked);
+        let mut past = past.unwrap_or(asked);
         let plan = past.requested.plan.clone();
+        // What an earlier driver on this host saw and could not record comes before anything new.
+        let mut spool = Spool::of(self.desk.spool.as_deref());
+        let request = past.request.seq;
+        if spool.bring_back(&self.desk, token, &plan, request).await? {
+            let read = Past::read(self.desk.book.journal(), &self.desk.run, request).await?;
+            past = read.unwrap_or(past);
+        }
         let run = Run::replay(plan, &past.events)?;
         if let Phase::Ended(verdict) = run.state().phase() {
             return self.close(&past, verdict, token).await;
@@ -169,6 +177,12 @@ impl<B: Book, D: Deck> Owner<B, D> {
         };
         let mut turn = Turn::new(&self.desk, &self.deck, run, token, &past);
         let left = self.live(&mut turn, first, heard, &past).await;
+        if let Err(Broken::Journal(_)) = &left {
+            tokio::select! {
+                () = turn.let_end() => {}
+                () = told(&mut self.stop) => {}
+            }
+        }
         turn.quiet().await;
         left
     }

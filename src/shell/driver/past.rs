@@ -107,7 +107,7 @@ impl Past {
                 }
             }
             Code::RunFinished => self.finished |= Finished::deserialize(&entry.body).is_ok(),
-            code if is_decision(code) => self.unheard.push(entry),
+            code if code.is_decision() => self.unheard.push(entry),
             _ => {}
         }
     }
@@ -135,35 +135,4 @@ impl Past {
 fn plan_of(entry: &Entry) -> Option<PlanId> {
     let plan = entry.body.get("plan")?;
     PlanId::deserialize(plan).ok()
-}
-
-/// Whether an entry is a person's word to a run.
-pub fn is_decision(code: Code) -> bool {
-    match code {
-        Code::DecisionConfirm
-        | Code::DecisionApprove
-        | Code::DecisionPause
-        | Code::DecisionResume
-        | Code::DecisionRetry
-        | Code::DecisionSkip
-        | Code::DecisionUndo
-        | Code::DecisionAbort => true,
-        Code::SessionOpened
-        | Code::SessionClosed
-        | Code::SessionArmed
-        | Code::SessionDisarmed
-        | Code::ConfigLoaded
-        | Code::Note
-        | Code::Refused
-        | Code::Failed
-        | Code::Anchored
-        | Code::JournalRecovered
-        | Code::JournalMigrated
-        | Code::RunRequested
-        | Code::RunStarted
-        | Code::RunEvent
-        | Code::RunFinished
-        | Code::SignedOff
-        | Code::Evidence => false,
-    }
 }

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::deck::{Deck, Said, Say};
 use crate::app::story::Story;
 use crate::config::SecretRef;
-use crate::domain::{Clean, Timestamp};
+use crate::domain::{Clean, SecretPlace, Timestamp};
 use crate::engine::{Facts, Finding, Plan, RunId, StepId};
 use crate::runbook::observe;
 use crate::shell::scene::Sight;
-use crate::step::{Act, Done, Hands, Hurry, SecretPlace, Step};
+use crate::step::{Act, Done, Hands, Hurry, Step};
 
 /// The steps of one plan.
 pub struct Steps {

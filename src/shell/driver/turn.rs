@@ -1,5 +1,7 @@
 //! One taking-up of a run, under one token: what the engine puts out is carried out here, in order.
 
+mod away;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +16,8 @@ use super::beside::{beside_serving, together};
 use super::deck::{Aside, Deck, Said, Say};
 use super::desk::{Book, Desk};
 use super::owner::Broken;
-use super::past::{Past, is_decision};
+use super::past::Past;
+use super::spool::Spool;
 use super::word;
 use super::work::{Befores, Work, evidence, seen};
 use crate::app::story::run_of;
@@ -76,6 +79,10 @@ pub(super) struct Turn<B, D> {
     deck: Arc<D>,
     requester: Actor,
     seq: Seq,
+    /// Where the run was asked for.
+    since: Seq,
+    /// What happened while the journal was away.
+    spool: Spool,
     befores: Befores,
     tasks: JoinSet<Answer>,
     purposes: HashMap<Id, (Purpose, AbortHandle)>,
@@ -117,6 +124,8 @@ impl<B: Book, D: Deck> Turn<B, D> {
             deck: world.clone(),
             requester: past.request.actor.clone(),
             seq: past.seq,
+            since: past.request.seq,
+            spool: Spool::of(desk.spool.as_deref()),
             befores: Arc::new(Mutex::new(past.befores.clone())),
             tasks: JoinSet::new(),
             purposes: HashMap::new(),
@@ -162,7 +171,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
     /// The heartbeat; and a look at the journal, for a server that forgot to tell.
     pub(super) async fn beat(&mut self) -> Result<(), Broken> {
         match self.desk.renew(self.token).await {
-            Ok(()) => {}
+            Ok(()) => self.catch_up().await?,
             Err(LeaseError::Store(error)) => {
                 // The lease outlives two lost heartbeats, and every record asks for it.
                 tracing::warn!("a heartbeat was lost: {error}");
@@ -325,7 +334,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
             let records = rows.iter().filter_map(|row| row.record.as_ref().ok());
             for entry in records.filter_map(Record::entry) {
                 let mine =
-                    is_decision(entry.code) && run_of(&entry).as_ref() == Some(&self.desk.run);
+                    entry.code.is_decision() && run_of(&entry).as_ref() == Some(&self.desk.run);
                 if mine {
                     self.decide(&entry).await?;
                 }
@@ -373,39 +382,49 @@ impl<B: Book, D: Deck> Turn<B, D> {
         Ok(())
     }
 
-    async fn event(&self, event: RunEvent, decision: Option<Seq>) -> Result<(), Broken> {
+    async fn event(&mut self, event: RunEvent, decision: Option<Seq>) -> Result<(), Broken> {
+        let is_outcome = event.kind.is_outcome();
         let recorded = Recorded {
             run: self.desk.run.clone(),
             token: self.token,
             decision: decision.map(|seq| seq.0),
             event,
         };
-        self.desk
-            .record(self.token, Code::RunEvent, &recorded)
-            .await?;
-        Ok(())
+        let draft = self.desk.draft(Code::RunEvent, &recorded)?;
+        let written = match self.catch_up().await {
+            Ok(()) => match self.desk.append(self.token, &draft).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Broken::from(error)),
+            },
+            Err(broken) => Err(broken),
+        };
+        if let (Err(Broken::Journal(_)), true) = (&written, is_outcome) {
+            self.spool.keep(&draft).await;
+        }
+        written
     }
 
-    /// Evidence that nothing hangs on: a full disk costs it, a lost lease ends the turn.
+    /// Evidence that nothing hangs on: a journal that is away gets it later, a lost lease ends the turn.
     async fn evidence(
-        &self,
+        &mut self,
         step: Option<StepId>,
         what: EvidenceKind,
         value: Value,
     ) -> Result<(), Broken> {
         let evidence = evidence(&self.desk, step, what, value);
-        match self
-            .desk
-            .record(self.token, Code::Evidence, &evidence)
-            .await
-        {
-            Err(LeaseError::Store(error)) => {
-                tracing::warn!("evidence was not recorded: {error}");
-                Ok(())
+        let draft = self.desk.draft(Code::Evidence, &evidence)?;
+        if self.spool.is_empty() {
+            match self.desk.append(self.token, &draft).await {
+                Ok(_) => return Ok(()),
+                Err(LeaseError::Store(error)) => {
+                    tracing::warn!("evidence is not in the journal yet: {error}");
+                }
+                Err(lost) => return Err(lost.into()),
             }
-            Err(lost) => Err(lost.into()),
-            Ok(_) => Ok(()),
         }
+        // It is away, or what was kept before this has to come first.
+        self.spool.keep(&draft).await;
+        Ok(())
     }
 
     async fn say(&mut self, step: StepId, said: Said) -> Result<(), Broken> {
@@ -413,13 +432,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
             return Ok(());
         }
         self.lines_left -= 1;
-        let (what, value) = match said {
-            Said::Line(line) => (EvidenceKind::Said, Value::from(line.as_str())),
-            Said::Check(outcome) => {
-                let value = serde_json::to_value(&outcome).unwrap_or_default();
-                (EvidenceKind::Check, value)
-            }
-        };
+        let (what, value) = shown(said);
         self.evidence(Some(step), what, value).await
     }
 
@@ -510,6 +523,17 @@ impl<B: Book, D: Deck> Turn<B, D> {
             Purpose::Check(act) => Answer::Checked(act, Finding::Unclear(fault)),
             Purpose::Look(look) => Answer::Observed(look, Err(fault)),
         })
+    }
+}
+
+/// What a step said, as evidence.
+fn shown(said: Said) -> (EvidenceKind, Value) {
+    match said {
+        Said::Line(line) => (EvidenceKind::Said, Value::from(line.as_str())),
+        Said::Check(outcome) => {
+            let value = serde_json::to_value(&outcome).unwrap_or_default();
+            (EvidenceKind::Check, value)
+        }
     }
 }
 

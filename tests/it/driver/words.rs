@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quarterdeck::engine::{
-    Facts, Gate, GuardId, HoldCause, LEASE_TTL, OnFailure, Phase, Question, Repeat, StepState,
-    Verdict, Wait,
+    Facts, Gate, GuardId, HoldCause, LEASE_TTL, OnFailure, Phase, Question, Repeat, StepId,
+    StepState, Verdict, Wait,
 };
 use quarterdeck::journal::Code;
 use quarterdeck::shell::driver::{Aside, DriveError, Left};
@@ -97,6 +97,53 @@ async fn a_failed_step_waits_for_a_person_and_is_retried_skipped_or_undone() {
         assert_eq!(stage.world.is_there(0), undone == 0, "{code:?}");
         let performed = if code == Code::DecisionRetry { 2 } else { 1 };
         assert_eq!(stage.world.count("perform", 1), performed, "{code:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_in_doubt_is_answered_by_a_person_who_looked() {
+    for (code, policy, verdict) in [
+        (Code::DecisionHappened, OnFailure::Stop, Verdict::Completed),
+        (
+            Code::DecisionDidNotHappen,
+            OnFailure::Undo,
+            Verdict::Unwound,
+        ),
+        (
+            Code::DecisionDidNotHappen,
+            OnFailure::Stop,
+            Verdict::Completed,
+        ),
+    ] {
+        let mut stage = Stage::new(2, Repeat::Unsafe);
+        stage.plan.on_failure = policy;
+        stage.plan.steps[0].deadline = Duration::from_millis(200);
+        stage.script(0, Script::Doubtful);
+        stage.request().await;
+        let (driver, _stop, _tell) = stage.driver(Death::Never).await.start();
+        let doubt = Some(Question::Doubt { step: StepId(0) });
+        stage.until(async |stage| asked(stage).await == doubt).await;
+        assert_eq!(stage.world.count("perform", 1), 0, "it went on in doubt");
+        stage.script(0, Script::Good);
+        stage.decide("bob", code).await;
+        if (code, policy) == (Code::DecisionDidNotHappen, OnFailure::Stop) {
+            let failed = Some(Question::Failed { step: StepId(0) });
+            stage
+                .until(async |stage| asked(stage).await == failed)
+                .await;
+            // Of a step that has failed there is no doubt.
+            stage.decide("bob", Code::DecisionHappened).await;
+            stage.decide("bob", Code::DecisionSkip).await;
+        }
+        assert_eq!(Stage::ended(driver.await.unwrap()), verdict, "{code:?}");
+        assert_eq!(stage.world.count("perform", 0), 1, "{code:?}");
+        let undone = usize::from(verdict == Verdict::Unwound);
+        assert_eq!(stage.world.count("undo", 0), undone, "{code:?}");
+        let entries = stage.entries().await;
+        let refused = entries.iter().filter(|entry| entry.code == Code::Refused);
+        let refused: Vec<_> = refused.map(|entry| &entry.body["reason"]).collect();
+        let once = usize::from((code, policy) == (Code::DecisionDidNotHappen, OnFailure::Stop));
+        assert_eq!(refused.len(), once, "{refused:?}");
     }
 }
 
@@ -257,6 +304,13 @@ async fn a_driver_that_was_replaced_falls_silent() {
     let (sleeper, ..) = stage.driver(Death::Never).await.start();
     stage
         .until(async |stage| stage.world.count("perform", 0) == 1)
+        .await;
+    // What it said is on record: later it would give a heartbeat for it.
+    stage
+        .until(async |stage| {
+            let entries = stage.entries().await;
+            entries.iter().any(|entry| entry.body["what"] == "said")
+        })
         .await;
     // It was asleep for longer than its lease; another takes the run up and finds the step in doubt, and there.
     stage.later(LEASE_TTL);
