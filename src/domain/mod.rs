@@ -49,7 +49,7 @@ pub use retention::{Made, removable};
 pub use secret::SecretPlace;
 pub use stack::{
     BackupSource, BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, Keep,
-    ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
+    RehearsalQuery, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

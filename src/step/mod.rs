@@ -60,6 +60,8 @@ pub use drain::Drain;
 pub use exec::Exec;
 pub use healthy::Healthy;
 pub use notify::Notify;
+pub use persistence::Persistence;
+pub use rehearse::Rehearse;
 pub use reload::Reload;
 pub use replace::Replace;
 pub use restart::Restart;
