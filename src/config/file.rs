@@ -19,8 +19,8 @@ use super::settings::{Settings, shown_path};
 use super::value::{self, Parsed, wrong};
 use super::{Gateway, GatewayUpstream, PROMETHEUS_CREDENTIALS};
 use crate::domain::{
-    CertificateAt, CertificateSpec, Clean, EndpointSpec, Environment, ServiceSpec, Stack,
-    Thresholds, TrafficSpec,
+    CertificateAt, CertificateSpec, ChecklistSpec, Clean, EndpointSpec, Environment, ServiceSpec,
+    Stack, Thresholds, TrafficSpec,
 };
 
 /// What a file says, before flags and variables have had their say.
@@ -927,8 +927,13 @@ fn read_certificate<'t>(
     })
 }
 
-fn read_checklists<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> Vec<PathBuf> {
+fn read_checklists<'t>(
+    reader: &mut Reader<'t>,
+    root: &Section<'t>,
+    base: &Path,
+) -> Vec<ChecklistSpec> {
     let mut keys = Vec::new();
+    let mut specs = Vec::new();
     for section in reader.sections(root, "checklist") {
         if let Some(file) = reader.required(
             &section,
@@ -936,16 +941,13 @@ fn read_checklists<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path)
             "file = \"checklists/go-live.md\"",
             value::path(base),
         ) {
-            keys.push((file, section.span("file")));
+            keys.push((shown_path(&file), section.span("file")));
+            let max_age = reader.defaulted(&section, "max_age", "\"24 h\"", value::duration);
+            specs.push(ChecklistSpec { file, max_age });
         }
     }
-    refuse_twice(
-        reader,
-        keys.iter()
-            .map(|(file, span)| (shown_path(file), span.clone())),
-        "checklist",
-    );
-    keys.into_iter().map(|(file, _)| file).collect()
+    refuse_twice(reader, keys.into_iter(), "checklist");
+    specs
 }
 
 fn read_disks<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> Vec<PathBuf> {

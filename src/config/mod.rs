@@ -23,7 +23,7 @@
 //! | `[[backup.store]]` | further stores: `name`, `url = "file:///…"` or `"s3://bucket/prefix"`, `endpoint`, `region`, `access_key`, `secret_key` |
 //! | `[prometheus]` | `url`, `token = { file = "…" }` or `{ env = "…" }` |
 //! | `[disk]` | `paths = ["/"]` |
-//! | `[[checklist]]` | `file` |
+//! | `[[checklist]]` | `file`, `max_age = "24 h"`: how old a proof may be where the page does not say |
 //! | `[runbooks]` | `folder`: runbooks of one's own, `*.md`; one with the id of a built-in runbook stands in for it; `second_person = false`: a destructive runbook waits for somebody else's yes |
 //! | `[thresholds]` | `errors = "5 %"`, `latency = "500 ms"` (p95), `share_off = "50 %"`, `ttfb = "100 ms"`, `certificate_days = [21, 7, 3]`, `disk_free_poor = "15 %"`, `disk_free_bad = "5 %"`, `memory = "90 %"`, `restarts = 3` |
 //! | `[journal]` | `store = "sqlite:$XDG_STATE_HOME/quarterdeck/journal.db"` or `"postgres://host/database?user=name"`; `password = { file = "…" }` or `{ env = "…" }`: of PostgreSQL |

@@ -132,7 +132,7 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
     ),
     ("[prometheus]", &["url", "token"]),
     ("[disk]", &["paths"]),
-    ("[[checklist]]", &["file"]),
+    ("[[checklist]]", &["file", "max_age"]),
     ("[runbooks]", &["folder", "second_person"]),
     (
         "[thresholds]",

@@ -11,11 +11,13 @@ mod container;
 mod endpoint;
 mod event;
 mod expect;
+mod grade;
 mod health;
 mod host;
 mod log;
 mod manifest;
 mod measure;
+mod outcome;
 mod reading;
 mod retention;
 mod secret;
@@ -35,6 +37,7 @@ pub use container::{
 pub use endpoint::{Endpoint, Hop, Phases};
 pub use event::{EngineEvent, EngineEventKind};
 pub use expect::{ExpectError, Expectation, Measured};
+pub use grade::{Grade, NoGrade};
 pub use health::{Freshness, Health, Watched};
 pub use host::{Disk, EngineFacts, Host};
 pub use log::{Level, LogLine, Stream};
@@ -44,12 +47,13 @@ pub use manifest::{
     RedisContent, SequenceAt, ServiceImage, StoredFile, TableCount, is_manifest_of,
 };
 pub use measure::{Measure, Unit};
+pub use outcome::{Outcome, Verdict};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
 pub use retention::{Made, removable};
 pub use secret::SecretPlace;
 pub use stack::{
-    BackupSource, BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, Keep,
-    RehearsalQuery, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
+    BackupSource, BackupSpec, CertificateAt, CertificateSpec, ChecklistSpec, EndpointSpec,
+    Environment, Keep, RehearsalQuery, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

@@ -291,6 +291,14 @@ pub struct Keep {
     pub min: u32,
 }
 
+/// A go-live plan to prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecklistSpec {
+    pub file: PathBuf,
+    /// How old a proof may be where the page does not say.
+    pub max_age: Duration,
+}
+
 /// What is operated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
@@ -308,7 +316,7 @@ pub struct Stack {
     pub prometheus: Option<Clean>,
     /// Directories whose file systems are watched.
     pub disks: Vec<PathBuf>,
-    pub checklists: Vec<PathBuf>,
+    pub checklists: Vec<ChecklistSpec>,
 }
 
 impl Stack {

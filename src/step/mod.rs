@@ -16,6 +16,7 @@ mod exec;
 mod gateway;
 mod healthy;
 mod http;
+mod hurry;
 mod notify;
 mod persistence;
 mod proof;
@@ -58,7 +59,9 @@ pub use command::Command;
 pub use compare::Compare;
 pub use drain::Drain;
 pub use exec::Exec;
+pub use gateway::drained_of;
 pub use healthy::Healthy;
+pub use hurry::{Hasten, Hurry};
 pub use notify::Notify;
 pub use persistence::Persistence;
 pub use rehearse::Rehearse;
@@ -76,6 +79,7 @@ pub use undrain::Undrain;
 pub use upstream::Upstream;
 pub use wait::Wait;
 
+use hurry::broken_off;
 use target::replicas;
 
 /// Docker's own default.
@@ -102,6 +106,8 @@ pub struct Hands {
     pub say: Arc<dyn Fn(Clean) + Send + Sync>,
     /// What a check saw, for the journal's evidence.
     pub prove: Arc<dyn Fn(Outcome) + Send + Sync>,
+    /// Tells a step at work that a person wants the run to end.
+    pub hurry: Hurry,
 }
 
 /// What a step did.
@@ -125,7 +131,8 @@ pub trait Act {
     /// it holds no secret.
     fn before(&self, hands: &Hands) -> impl Future<Output = Result<Value, Clean>> + Send;
 
-    /// Cancel-safe as far as possible: dropped when the step's deadline passes.
+    /// Cancel-safe as far as possible: dropped when the step's deadline passes. Where it waits it listens to
+    /// [`Hands::hurry`], and says how it leaves things.
     fn perform(
         &self,
         hands: &Hands,
@@ -238,6 +245,29 @@ macro_rules! each {
     };
 }
 
+impl Step {
+    /// It changes nothing, so that it may end at any moment.
+    fn only_looks(&self) -> bool {
+        match self {
+            Self::Wait(_) | Self::Healthy(_) | Self::Check(_) => true,
+            Self::Restart(_)
+            | Self::Stop(_)
+            | Self::Start(_)
+            | Self::Replace(_)
+            | Self::Retire(_)
+            | Self::Scale(_)
+            | Self::Exec(_)
+            | Self::Command(_)
+            | Self::Http(_)
+            | Self::Drain(_)
+            | Self::Undrain(_)
+            | Self::Reload(_)
+            | Self::Switch(_)
+            | Self::Notify(_) => false,
+        }
+    }
+}
+
 impl Act for Step {
     fn describe(&self) -> Clean {
         each!(self, of => of.describe())
@@ -256,7 +286,15 @@ impl Act for Step {
     }
 
     async fn perform(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
-        each!(self, of => of.perform(hands, before).await)
+        let performing = async { each!(self, of => of.perform(hands, before).await) };
+        if !self.only_looks() {
+            return performing.await;
+        }
+        tokio::select! {
+            biased;
+            done = performing => done,
+            () = hands.hurry.asked() => Err(broken_off("nothing was changed by it")),
+        }
     }
 
     async fn undo(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
@@ -301,6 +339,7 @@ mod tests {
             secret: Arc::new(|place| Err(Clean::line(&format!("no secret in {}", place.shown())))),
             say: Arc::new(|_| ()),
             prove: Arc::new(|_| ()),
+            hurry: Hurry::never(),
         }
     }
 
