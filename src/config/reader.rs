@@ -114,6 +114,8 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
             "store",
             "recipients_file",
             "identity_file",
+            "rehearsal_query",
+            "rehearsal_value",
         ],
     ),
     ("[backup.keep]", &["daily", "weekly", "monthly", "min"]),

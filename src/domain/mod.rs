@@ -53,7 +53,7 @@ pub use retention::{Made, removable};
 pub use secret::SecretPlace;
 pub use stack::{
     BackupSource, BackupSpec, CertificateAt, CertificateSpec, ChecklistSpec, EndpointSpec,
-    Environment, Keep, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
+    Environment, Keep, RehearsalQuery, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

@@ -63,6 +63,8 @@ pub use gateway::drained_of;
 pub use healthy::Healthy;
 pub use hurry::{Hasten, Hurry};
 pub use notify::Notify;
+pub use persistence::Persistence;
+pub use rehearse::Rehearse;
 pub use reload::Reload;
 pub use replace::Replace;
 pub use restart::Restart;
