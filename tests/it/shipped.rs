@@ -97,6 +97,7 @@ fn scene() -> Scene {
         earlier: Vec::new(),
         revisions: Vec::new(),
         prechecks: BTreeMap::new(),
+        second_person: false,
     }
 }
 

@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::deck::{Deck, Said, Say};
 use crate::app::story::Story;
 use crate::config::SecretRef;
-use crate::domain::{Clean, Timestamp};
+use crate::domain::{Clean, SecretPlace, Timestamp};
 use crate::engine::{Facts, Finding, Plan, RunId, StepId};
 use crate::runbook::observe;
 use crate::shell::scene::Sight;
-use crate::step::{Act, Done, Hands, SecretPlace, Step};
+use crate::step::{Act, Done, Hands, Hurry, Step};
 
 /// The steps of one plan.
 pub struct Steps {
@@ -44,7 +44,7 @@ impl Steps {
         })
     }
 
-    fn hands(&self, say: Say) -> Hands {
+    fn hands(&self, say: Say, hurry: Hurry) -> Hands {
         let prove = say.clone();
         Hands {
             engine: self.sight.eyes.engine.clone(),
@@ -56,6 +56,7 @@ impl Steps {
             secret: Arc::new(secret),
             say: Arc::new(move |line| say(Said::Line(line))),
             prove: Arc::new(move |outcome| prove(Said::Check(outcome))),
+            hurry,
         }
     }
 
@@ -78,20 +79,38 @@ fn secret(place: &SecretPlace) -> Result<String, Clean> {
 
 impl Deck for Steps {
     async fn before(&self, step: StepId, say: Say) -> Result<Value, Clean> {
-        self.step(step)?.before(&self.hands(say)).await
+        let hands = self.hands(say, Hurry::never());
+        self.step(step)?.before(&hands).await
     }
 
-    async fn perform(&self, step: StepId, before: Value, say: Say) -> Result<Done, Clean> {
-        self.step(step)?.perform(&self.hands(say), &before).await
+    async fn perform(
+        &self,
+        step: StepId,
+        before: Value,
+        say: Say,
+        hurry: Hurry,
+    ) -> Result<Done, Clean> {
+        let hands = self.hands(say, hurry);
+        self.step(step)?.perform(&hands, &before).await
     }
 
-    async fn undo(&self, step: StepId, before: Value, say: Say) -> Result<Done, Clean> {
-        self.step(step)?.undo(&self.hands(say), &before).await
+    async fn undo(
+        &self,
+        step: StepId,
+        before: Value,
+        say: Say,
+        hurry: Hurry,
+    ) -> Result<Done, Clean> {
+        let hands = self.hands(say, hurry);
+        self.step(step)?.undo(&hands, &before).await
     }
 
     async fn happened(&self, step: StepId, before: Value, say: Say) -> Finding {
         match self.step(step) {
-            Ok(step) => step.happened(&self.hands(say), &before).await,
+            Ok(step) => {
+                let hands = self.hands(say, Hurry::never());
+                step.happened(&hands, &before).await
+            }
             Err(fault) => Finding::Unclear(fault),
         }
     }
