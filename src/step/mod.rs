@@ -249,7 +249,12 @@ impl Step {
     /// It changes nothing, so that it may end at any moment.
     fn only_looks(&self) -> bool {
         match self {
-            Self::Wait(_) | Self::Healthy(_) | Self::Check(_) => true,
+            Self::Wait(_)
+            | Self::Healthy(_)
+            | Self::Check(_)
+            | Self::VerifyBeside(_)
+            | Self::CompareLive(_)
+            | Self::Answers(_) => true,
             Self::Restart(_)
             | Self::Stop(_)
             | Self::Start(_)
@@ -263,7 +268,11 @@ impl Step {
             | Self::Undrain(_)
             | Self::Reload(_)
             | Self::Switch(_)
-            | Self::Notify(_) => false,
+            | Self::Notify(_)
+            | Self::Rehearse(_)
+            | Self::RestoreBeside(_)
+            | Self::SwapDatabase(_)
+            | Self::Persistence(_) => false,
         }
     }
 }
