@@ -25,7 +25,7 @@ mod time;
 mod traffic;
 
 pub use alert::{Alert, AlertState, Alerts, Rule, ScrapeTarget};
-pub use backup::{Backup, BackupFile};
+pub use backup::{Backup, BackupFile, Copies, Made, Ours};
 pub use board::{Board, Concern, Finding, ServiceState, Subject};
 pub use certificate::{Certificate, ChainLink, Stapling, Trust};
 pub use container::{
@@ -45,7 +45,7 @@ pub use manifest::{
 };
 pub use measure::{Measure, Unit};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
-pub use retention::{Made, removable};
+pub use retention::{Aged, removable};
 pub use secret::SecretPlace;
 pub use stack::{
     BackupSource, BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, Keep,

@@ -13,6 +13,7 @@ mod table;
 #[cfg(test)]
 mod yard;
 
+pub use check::backups_line;
 pub use lists::{backups, certs, containers, traffic};
 pub use status::{StatusReport, status};
 

@@ -67,7 +67,10 @@ fn changes_something(step: &Step) -> bool {
         | Step::Http(_)
         | Step::Reload(_)
         | Step::Switch(_)
-        | Step::Notify(_) => true,
+        | Step::Notify(_)
+        | Step::Backup(_)
+        | Step::BackupCopy(_)
+        | Step::BackupPrune(_) => true,
         // Out of the gateway and back is how, not what; a drain that stays is said as a note.
         Step::Drain(_) | Step::Undrain(_) | Step::Wait(_) | Step::Healthy(_) | Step::Check(_) => {
             false

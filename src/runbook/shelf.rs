@@ -13,6 +13,9 @@ macro_rules! shipped {
 
 /// What ships, by id.
 pub const BUILT_IN: &[(&str, &str)] = shipped![
+    "backup",
+    "backup-copy",
+    "backup-prune",
     "blue-green",
     "deploy",
     "gateway-reload",

@@ -5,6 +5,7 @@
 //! and it can be undone by what it saw ([`Act::undo`]). A step that says [`Repeat::Safe`] may be performed again with the
 //! same `before` after any crash: it does only what is still missing.
 
+mod backup;
 mod check;
 mod command;
 mod drain;
@@ -41,6 +42,7 @@ use crate::link::docker::Engine;
 use crate::probe::check::{Eyes, Outcome};
 
 pub use self::http::Http;
+pub use backup::{Backup, BackupCopy, BackupPrune};
 pub use check::CheckStep;
 pub use command::Command;
 pub use drain::Drain;
@@ -147,6 +149,9 @@ pub enum Step {
     Healthy(Healthy),
     Notify(Notify),
     Check(CheckStep),
+    Backup(Backup),
+    BackupCopy(BackupCopy),
+    BackupPrune(BackupPrune),
 }
 
 fn grace() -> Duration {
@@ -203,6 +208,9 @@ macro_rules! each {
             Step::Healthy($of) => $call,
             Step::Notify($of) => $call,
             Step::Check($of) => $call,
+            Step::Backup($of) => $call,
+            Step::BackupCopy($of) => $call,
+            Step::BackupPrune($of) => $call,
         }
     };
 }
@@ -398,6 +406,15 @@ mod tests {
             (
                 json!({"kind": "notify", "url": {"env": "HOOK"}, "text": "done"}),
                 "Tell people: done",
+            ),
+            (json!({"kind": "backup", "target": "app"}), "Back up app"),
+            (
+                json!({"kind": "backup-copy", "target": "app"}),
+                "Copy the backups of app to the stores that lack them",
+            ),
+            (
+                json!({"kind": "backup-prune", "target": "app"}),
+                "Remove the backups of app that the policy does not keep",
             ),
         ];
         for (written, said) in kinds {

@@ -4,6 +4,7 @@
 //! is `Clean` before it is written, so that a terminal, a file and a script may read the same bytes.
 
 mod apply;
+mod backups;
 mod begin;
 pub(super) mod checklist;
 mod completions;
@@ -131,7 +132,7 @@ enum Command {
     /// Certificates and their days left
     Certs(lists::Ask),
     /// Backups and their age
-    Backups(lists::Ask),
+    Backups(backups::Ask),
     /// Go-live plans: list, import, show, sign
     Checklist(checklist::Ask),
     /// Print a line for each change
@@ -256,7 +257,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Containers(ask)) => lists::run(&call, &ask, crate::report::containers),
         Some(Command::Traffic(ask)) => lists::run(&call, &ask, crate::report::traffic),
         Some(Command::Certs(ask)) => lists::run(&call, &ask, crate::report::certs),
-        Some(Command::Backups(ask)) => lists::run(&call, &ask, crate::report::backups),
+        Some(Command::Backups(ask)) => backups::run(&call, &ask),
         Some(Command::Checklist(ask)) => checklist::run(&call, &ask),
         Some(Command::Watch(ask)) => watch::run(&call, &ask),
         Some(Command::Doctor(ask)) => doctor::run(&call, &ask),
