@@ -23,14 +23,9 @@ const CREDENTIALS: &str = "take them out; access_key and secret_key say where th
 enum Kind {
     Postgres,
     Redis,
-    Files,
 }
 
-const KINDS: &[(&str, Kind)] = &[
-    ("postgres", Kind::Postgres),
-    ("redis", Kind::Redis),
-    ("files", Kind::Files),
-];
+const KINDS: &[(&str, Kind)] = &[("postgres", Kind::Postgres), ("redis", Kind::Redis)];
 
 pub(super) fn read<'t>(
     reader: &mut Reader<'t>,
@@ -178,7 +173,6 @@ fn refuse_without_service<'t>(reader: &mut Reader<'t>, section: &Section<'t>) {
         "database",
         "user",
         "password",
-        "path",
         "store",
         "keep",
         "recipients_file",
@@ -195,9 +189,8 @@ fn source<'t>(reader: &mut Reader<'t>, section: &Section<'t>, base: &Path) -> Op
     let kind = reader.defaulted(section, "kind", "\"postgres\"", value::one_of(KINDS));
     let password = reader.optional(section, "password", secret(base));
     let foreign: &[&str] = match kind {
-        Kind::Postgres => &["path"],
-        Kind::Redis => &["database", "path"],
-        Kind::Files => &["database", "user", "password"],
+        Kind::Postgres => &[],
+        Kind::Redis => &["database"],
     };
     if let Some(key) = foreign.iter().find(|key| section.has(key)) {
         reader.conflict(
@@ -223,13 +216,6 @@ fn source<'t>(reader: &mut Reader<'t>, section: &Section<'t>, base: &Path) -> Op
             service: service?,
             password,
         }),
-        Kind::Files => {
-            let path = reader.required(section, "path", "path = \"/data\"", value::plain_path);
-            Some(BackupSource::Files {
-                service: service?,
-                path: path?,
-            })
-        }
     }
 }
 

@@ -110,7 +110,6 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
             "database",
             "user",
             "password",
-            "path",
             "store",
             "recipients_file",
             "identity_file",

@@ -249,16 +249,12 @@ pub enum BackupSource {
         user: Option<Clean>,
         password: Option<SecretPlace>,
     },
-    /// A folder in the container, such as the place where a volume is mounted.
-    Files { service: Clean, path: Clean },
 }
 
 impl BackupSource {
     pub fn service(&self) -> &Clean {
         match self {
-            Self::Postgres { service, .. }
-            | Self::Redis { service, .. }
-            | Self::Files { service, .. } => service,
+            Self::Postgres { service, .. } | Self::Redis { service, .. } => service,
         }
     }
 }

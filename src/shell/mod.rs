@@ -21,6 +21,7 @@ mod revisions;
 pub mod runbooks;
 mod save;
 mod scene;
+mod secrets;
 mod stat;
 pub mod terminal;
 mod training;

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::config::{Config, SecretRef};
 use crate::domain::{
-    Clean, ContainerId, ContainerState, EngineEvent, LogLine, Sighting, SourceId, Stack, Stream,
-    TrafficSpec,
+    BackupSpec, Clean, ContainerId, ContainerState, EngineEvent, Fault, FaultKind, LogLine,
+    Sighting, SourceId, Stack, Stream, TrafficSpec,
 };
 use crate::link::accesslog::{self, Feeder};
 use crate::link::docker::{Address, Engine};
@@ -33,6 +33,7 @@ use crate::probe::usage::UsageProbe;
 use crate::watch::{events, logs, supervise};
 
 use super::clock::Clock;
+use super::secrets;
 
 /// Sightings that wait to be taken in. A console that does not keep up with two hundred sources has stopped.
 const SIGHTINGS_MAX: usize = 256;
@@ -216,7 +217,7 @@ impl Watches {
             ));
         }
         for spec in &stack.backups {
-            self.look(BackupProbe::new(spec.clone()));
+            self.look(backup(spec));
         }
         if let Some(url) = &stack.prometheus {
             self.look(AlertsProbe::new(prometheus(stack, url, token)));
@@ -330,6 +331,16 @@ async fn follow_access_log(
             }
         }
     }
+}
+
+/// With the stores where we make them; one that cannot be opened is a fault of the source.
+fn backup(spec: &BackupSpec) -> BackupProbe {
+    let probe = BackupProbe::new(spec.clone());
+    if spec.source.is_none() {
+        return probe;
+    }
+    let stores = secrets::stores(spec);
+    probe.stores(stores.map_err(|error| Fault::new(FaultKind::Misconfigured, error.to_string())))
 }
 
 /// The token is for the address of `[prometheus]` alone: another server has no business with it.

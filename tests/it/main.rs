@@ -7,6 +7,7 @@
 
 mod acting;
 mod architecture;
+mod backups;
 mod checklist;
 mod checks;
 mod cli;
