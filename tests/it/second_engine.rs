@@ -95,6 +95,14 @@ impl SecondEngine {
     fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        // Its containerd goes with it, and takes a moment. What is left of it, unreaped, would be taken for one that runs.
+        let file = self.dir.path().join("exec/containerd/containerd.pid");
+        let pid = fs::read_to_string(&file).unwrap();
+        until("its containerd has ended", LIMIT, || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            (stat.is_empty() || stat.contains(") Z ")).then_some(())
+        });
+        fs::remove_file(&file).unwrap();
     }
 
     fn start_again(&mut self) {
@@ -218,6 +226,41 @@ impl Drop for SecondEngine {
         let pid = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.child.wait();
+        self.leave_nothing();
+    }
+}
+
+impl SecondEngine {
+    /// What an engine leaves that was not there to clean up: containers with their shims, mounts, control groups.
+    fn leave_nothing(&self) {
+        let ours = self.dir.path().display().to_string();
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let path = process.path();
+            let command = fs::read(path.join("cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&command).contains(&ours) {
+                let name = process.file_name().to_string_lossy().into_owned();
+                let children = fs::read_to_string(path.join(format!("task/{name}/children")));
+                let children = children.unwrap_or_default();
+                let pids = children.split_whitespace().chain([name.as_str()]);
+                let _ = Command::new("kill").arg("-9").args(pids).output();
+            }
+        }
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for place in places.filter(|place| place.starts_with(&ours)) {
+            let _ = Command::new("umount").args(["-l", place]).output();
+        }
+        for group in fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let group = group.path().join("quarterdeck-second");
+            for child in fs::read_dir(&group).into_iter().flatten().flatten() {
+                let _ = fs::remove_dir(child.path());
+            }
+            let _ = fs::remove_dir(group);
+        }
     }
 }
 
@@ -227,6 +270,8 @@ fn spawn(dir: &Path) -> std::io::Result<Child> {
         .create(true)
         .append(true)
         .open(dir.join("log"))?;
+    // Not the machine's own: that may name another folder.
+    fs::write(dir.join("daemon.json"), "{}")?;
     Command::new("unshare")
         .args([
             "--net",
@@ -237,6 +282,8 @@ fn spawn(dir: &Path) -> std::io::Result<Child> {
             "--live-restore",
         ])
         .args([
+            "--config-file",
+            &at("daemon.json"),
             "--data-root",
             &at("data"),
             "--exec-root",

@@ -118,11 +118,10 @@ pub(super) fn run(config: &Config, env: &Env, ask: &Ask) -> Result<ExitCode> {
                     let Some(heads) = heads(path) else {
                         return Ok(ExitCode::from(EXIT_CANNOT_DECIDE));
                     };
-                    anchors.extend(
-                        heads
-                            .into_iter()
-                            .filter(|head| head.seq <= span.to.or(head.seq)),
-                    );
+                    let within = |head: &Anchor| {
+                        head.seq >= span.from && span.to.is_none_or(|to| head.seq <= Some(to))
+                    };
+                    anchors.extend(heads.into_iter().filter(within));
                 }
                 verify(&address, span, &anchors).await
             }
