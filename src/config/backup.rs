@@ -35,11 +35,9 @@ pub(super) fn read<'t>(
     let mut all = Vec::new();
     let mut keys = Vec::new();
     for section in reader.sections(root, "backup") {
-        if section.has("target") {
-            let target = section.get("target").map(|value| value.get_ref());
-            if let Some(target) = target.and_then(|value| value::clean(value).ok()) {
-                keys.push((target, section.span("target")));
-            }
+        let target = section.get("target");
+        if let Some(Ok(target)) = target.map(|value| value::clean(value.get_ref())) {
+            keys.push((target, section.span("target")));
         }
         all.extend(one(reader, &section, base));
     }

@@ -33,6 +33,14 @@ pub struct Backup {
     pub ours: Option<Ours>,
 }
 
+/// A restore that was rehearsed with success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proven {
+    pub at: Timestamp,
+    /// From its start to the proof.
+    pub rto_ms: u64,
+}
+
 /// What the manifests and the other stores say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ours {
@@ -44,6 +52,8 @@ pub struct Ours {
     pub removable: u32,
     /// The promise: a restore takes no longer than this, in seconds.
     pub rto_max_s: Option<u64>,
+    /// What the last rehearsed one took.
+    pub rto_ms: Option<u64>,
 }
 
 /// What a manifest says, for people.

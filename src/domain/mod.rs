@@ -27,7 +27,7 @@ mod time;
 mod traffic;
 
 pub use alert::{Alert, AlertState, Alerts, Rule, ScrapeTarget};
-pub use backup::{Backup, BackupFile, Copies, Made, Ours};
+pub use backup::{Backup, BackupFile, Copies, Made, Ours, Proven};
 pub use board::{Board, Concern, Finding, ServiceState, Subject};
 pub use certificate::{Certificate, ChainLink, Stapling, Trust};
 pub use container::{

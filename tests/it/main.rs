@@ -8,6 +8,7 @@
 mod acting;
 mod architecture;
 mod backups;
+mod bucket;
 mod checklist;
 mod checks;
 mod cli;

@@ -9,6 +9,7 @@
 
 mod files;
 mod ours;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -16,38 +17,70 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::timeout;
+
 use super::Look;
 use crate::domain::{
     Age, Backup, BackupFile, BackupSpec, Clean, Detail, Fault, FaultKind, Health, Measure, Ours,
-    Reading, SourceId, SourceKind, Timestamp, Unit,
+    Proven, Reading, SourceId, SourceKind, Timestamp, Unit,
 };
+use crate::link::docker::Engine;
 use crate::link::files::Blocking;
 use crate::link::store::Store;
 use files::{Found, find, sift};
 use ours::Shelves;
 
+pub use server::Asked;
+
 /// Files kept in a reading, as its type promises.
 const FILES_MAX: usize = 100;
 
-#[derive(Debug)]
+/// How long the first look waits for the journal to be read.
+const JOURNAL_WAIT: Duration = Duration::from_secs(2);
+
+/// What is known of restores.
+#[derive(Debug, Clone, Copy)]
+enum Proof {
+    /// The journal could not be read.
+    Unknown,
+    None,
+    Of(Proven),
+}
+
+impl Proof {
+    fn proven(self) -> Option<Proven> {
+        match self {
+            Self::Of(proven) => Some(proven),
+            Self::Unknown | Self::None => None,
+        }
+    }
+}
+
 pub struct BackupProbe {
     spec: BackupSpec,
-    proven: Option<Timestamp>,
+    proof: Proof,
+    /// From the journal; `None` until it was read.
+    proofs: Option<watch::Receiver<Option<BTreeMap<Clean, Proven>>>>,
     /// Sizes at the last look: what has grown since is being written.
     sizes: BTreeMap<OsString, u64>,
     work: Blocking<Result<Vec<Found>, Fault>>,
     /// Stores with catalogues of ours, or why they cannot be opened; `None`: files by pattern.
     shelves: Option<Result<Shelves, Fault>>,
+    /// What knows of archiving, standbys and slots.
+    server: Option<(Engine, Asked)>,
 }
 
 impl BackupProbe {
     pub fn new(spec: BackupSpec) -> Self {
         Self {
             spec,
-            proven: None,
+            proof: Proof::None,
+            proofs: None,
             sizes: BTreeMap::new(),
             work: Blocking::default(),
             shelves: None,
+            server: None,
         }
     }
 
@@ -58,11 +91,35 @@ impl BackupProbe {
         self
     }
 
-    /// When a restore was last rehearsed with success.
+    /// The PostgreSQL that is backed up: it says how its own safety net is.
     #[must_use]
-    pub fn proven(mut self, at: Option<Timestamp>) -> Self {
-        self.proven = at;
+    pub fn server(mut self, engine: Engine, asked: Asked) -> Self {
+        self.server = Some((engine, asked));
         self
+    }
+
+    /// Restores that were rehearsed with success, per target, as the journal knows them.
+    #[must_use]
+    pub fn proofs(mut self, known: watch::Receiver<Option<BTreeMap<Clean, Proven>>>) -> Self {
+        self.proofs = Some(known);
+        self
+    }
+
+    /// The journal is read beside the first look.
+    async fn proof(&mut self) -> Proof {
+        if let Some(proofs) = &mut self.proofs {
+            let read = timeout(JOURNAL_WAIT, proofs.wait_for(Option::is_some)).await;
+            let known = match &read {
+                Ok(Ok(known)) => known.as_ref(),
+                Ok(Err(_)) | Err(_) => None,
+            };
+            self.proof = match known.map(|known| known.get(&self.spec.target)) {
+                Some(Some(proven)) => Proof::Of(*proven),
+                Some(None) => Proof::None,
+                None => Proof::Unknown,
+            };
+        }
+        self.proof
     }
 }
 
@@ -75,11 +132,19 @@ impl Look for BackupProbe {
         self.spec.every
     }
 
+    /// The journal, the server and every store.
+    fn deadline(&self) -> Duration {
+        const DEADLINE: Duration = Duration::from_secs(20);
+        DEADLINE
+    }
+
     async fn look(&mut self, now: Timestamp) -> Result<Reading, Fault> {
+        let proof = self.proof().await;
         if let Some(shelves) = &mut self.shelves {
             let shelves = shelves.as_mut().map_err(|fault| fault.clone())?;
             let (files, ours) = shelves.look(&self.spec, now).await?;
-            return Ok(judge(&self.spec, self.proven, files, Some(ours), now));
+            let net = net(self.server.as_ref()).await;
+            return Ok(judge(&self.spec, proof, files, Some((ours, net)), now));
         }
         if self.spec.pattern.contains('/') || self.spec.pattern.is_empty() {
             return Err(Fault::new(
@@ -96,15 +161,15 @@ impl Look for BackupProbe {
             .iter()
             .map(|f| (f.entry.name.clone(), f.entry.bytes))
             .collect();
-        Ok(judge(&self.spec, self.proven, files, None, now))
+        Ok(judge(&self.spec, proof, files, None, now))
     }
 }
 
 fn judge(
     spec: &BackupSpec,
-    proven: Option<Timestamp>,
+    proof: Proof,
     mut files: Vec<BackupFile>,
-    ours: Option<Ours>,
+    ours: Option<(Ours, Net)>,
     now: Timestamp,
 ) -> Reading {
     let kept = files.iter().filter(|file| file.reject.is_none()).count();
@@ -112,6 +177,14 @@ fn judge(
     let newest = files.first().cloned();
     let good = files.iter().find(|file| file.reject.is_none()).cloned();
     shorten(&mut files);
+    let proven = proof.proven();
+    let (ours, net) = ours.unzip();
+    let ours = ours.map(|ours| Ours {
+        rto_ms: proven.map(|proven| proven.rto_ms),
+        ..ours
+    });
+    let found = restored(spec, proof, good.as_ref(), now);
+    let found = found.into_iter().chain(net.unwrap_or_default());
     let backup = Backup {
         target: spec.target.clone(),
         directory: Clean::line(&spec.directory.to_string_lossy()),
@@ -120,11 +193,18 @@ fn judge(
         kept,
         age_max_s: spec.age_max.as_secs(),
         keep_min: spec.keep_min,
-        proven,
+        proven: proven.map(|proven| proven.at),
         ours,
     };
     let (health, summary) = match (&good, &newest) {
-        (Some(good), Some(newest)) => weigh(&backup, good, newest, now),
+        (Some(good), Some(newest)) => {
+            let (mut health, mut words) = weigh(&backup, good, newest, now);
+            for (worse, word) in found {
+                health = health.max(worse);
+                words.push(word);
+            }
+            (health, words.join(", "))
+        }
         (None, Some(newest)) => (Health::Bad, no_good(newest)),
         (_, None) => (
             Health::Bad,
@@ -158,7 +238,7 @@ fn weigh(
     good: &BackupFile,
     newest: &BackupFile,
     now: Timestamp,
-) -> (Health, String) {
+) -> (Health, Vec<String>) {
     let age = now.since(good.at);
     let mut words = vec![
         format!("last good {} ago", Age(age)),
@@ -196,15 +276,50 @@ fn weigh(
             None => find(Health::Good, format!("copied to {}", copies.store)),
         }
     }
-    if backup.proven.is_none() {
-        let word = if age > Duration::from_secs(backup.age_max_s) {
-            "never restored"
-        } else {
-            "fresh, never restored"
-        };
-        find(Health::Poor, word.to_owned());
+    (health, words)
+}
+
+/// What is worth a word, each with how it is.
+type Net = Vec<(Health, String)>;
+
+async fn net(server: Option<&(Engine, Asked)>) -> Net {
+    let Some((engine, asked)) = server else {
+        return Vec::new();
+    };
+    match server::ask(engine, asked).await {
+        Ok(net) => server::judge(&net),
+        Err(fault) => {
+            let said = format!("how its log is archived is not known: {fault}");
+            vec![(Health::Poor, said)]
+        }
     }
-    (health, words.join(", "))
+}
+
+/// A backup that nobody has restored is a hope, however fresh it is.
+fn restored(spec: &BackupSpec, proof: Proof, good: Option<&BackupFile>, now: Timestamp) -> Net {
+    let fresh = good.is_some_and(|good| now.since(good.at) <= spec.age_max);
+    let proven = match proof {
+        Proof::Of(proven) => proven,
+        Proof::Unknown => {
+            let word = "whether it was ever restored is not known: the journal cannot be read";
+            return vec![(Health::Poor, word.to_owned())];
+        }
+        Proof::None if fresh => return vec![(Health::Poor, "fresh, never restored".to_owned())],
+        Proof::None => return vec![(Health::Poor, "never restored".to_owned())],
+    };
+    let mut all = Vec::new();
+    let (since, took) = (now.since(proven.at), Duration::from_millis(proven.rto_ms));
+    if spec.proof_max.is_some_and(|most| since > most) {
+        all.push((Health::Poor, format!("last restored {} ago", Age(since))));
+    }
+    match spec.rto.filter(|most| took > *most) {
+        Some(most) => all.push((
+            Health::Poor,
+            format!("restored in {}, promised within {}", Age(took), Age(most)),
+        )),
+        None => all.push((Health::Good, format!("restored in {}", Age(took)))),
+    }
+    all
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]

@@ -53,6 +53,7 @@ impl Shelves {
             copies,
             removable: many(home.removable(keep).len()),
             rto_max_s: spec.rto.map(|rto| rto.as_secs()),
+            rto_ms: None,
         };
         Ok((files(spec, &home, now), ours))
     }

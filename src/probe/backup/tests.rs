@@ -1,13 +1,18 @@
+//! Which files count, and what follows from the age, the number and the proof of those that do.
+
 use std::fs::{File, FileTimes};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use std::path::Path;
 
 /// 2026-11-20 12:00 UTC.
 const NOW: Timestamp = Timestamp(1_795_176_000_000);
 const HOUR: u64 = 3600;
+const PROVEN: Proven = Proven {
+    at: NOW,
+    rto_ms: 252_000,
+};
 
 fn spec(directory: &Path) -> BackupSpec {
     BackupSpec {
@@ -84,7 +89,8 @@ async fn a_fresh_backup_that_nobody_restored_is_poor() {
 #[tokio::test]
 async fn a_fresh_backup_with_a_rehearsal_is_good() {
     let place = Place::new().put("a.dump", &[1; 2048], HOUR);
-    let mut probe = BackupProbe::new(spec(place.0.path())).proven(Some(NOW));
+    let mut probe = BackupProbe::new(spec(place.0.path()));
+    probe.proof = Proof::Of(PROVEN);
     let reading = probe.look(NOW).await.expect("a reading");
     check(
         &reading,
@@ -97,7 +103,8 @@ async fn a_fresh_backup_with_a_rehearsal_is_good() {
 #[tokio::test]
 async fn a_broken_promise_is_bad_even_if_proven() {
     let place = Place::new().put("a.dump", &[1; 10], 25 * HOUR);
-    let mut probe = BackupProbe::new(spec(place.0.path())).proven(Some(NOW));
+    let mut probe = BackupProbe::new(spec(place.0.path()));
+    probe.proof = Proof::Of(PROVEN);
     let reading = probe.look(NOW).await.expect("a reading");
     check(&reading, Health::Bad, "promised every 1d 00h");
 }
@@ -133,12 +140,10 @@ async fn links_pipes_and_second_names_do_not_count() {
     std::fs::hard_link(place.path("a.dump"), place.path("b.dump")).expect("linked");
     std::os::unix::fs::symlink("/etc/passwd", place.path("c.dump")).expect("linked");
     std::fs::create_dir(place.path("d.dump")).expect("made");
-    rustix::fs::mkfifoat(
-        rustix::fs::CWD,
-        place.path("e.dump"),
-        rustix::fs::Mode::RUSR,
-    )
-    .expect("a pipe");
+    let made = std::process::Command::new("mkfifo")
+        .arg(place.path("e.dump"))
+        .status();
+    assert!(made.expect("mkfifo").success());
     let reading = place.look().await;
     check(&reading, Health::Bad, "no good backup");
     let why = |name| rejected(&reading, name).unwrap_or_default();
@@ -223,7 +228,8 @@ async fn too_few_kept_is_poor() {
         keep_min: 7,
         ..spec(place.0.path())
     };
-    let mut probe = BackupProbe::new(spec).proven(Some(NOW));
+    let mut probe = BackupProbe::new(spec);
+    probe.proof = Proof::Of(PROVEN);
     let reading = probe.look(NOW).await.expect("a reading");
     check(&reading, Health::Poor, "1 kept, 7 promised");
 }
@@ -238,11 +244,55 @@ fn the_last_good_one_is_kept_under_any_number_of_bad_ones() {
     };
     let mut files: Vec<_> = (0..300).map(|n| file(n, Some("empty"))).collect();
     files.push(file(300, None));
-    let reading = judge(&spec(Path::new("/b")), None, files, None, NOW);
+    let reading = judge(&spec(Path::new("/b")), Proof::None, files, None, NOW);
     let Detail::Backup(backup) = &reading.detail else {
         panic!("no backup");
     };
     assert_eq!(backup.files.len(), FILES_MAX);
     assert_eq!(backup.last_good().map(|f| f.name.as_str()), Some("300"));
     assert_eq!(backup.kept, 1);
+}
+
+#[tokio::test]
+async fn a_restore_that_takes_too_long_or_is_too_long_ago_is_poor() {
+    let place = Place::new().put("a.dump", &[1; 10], HOUR);
+    let mut spec = spec(place.0.path());
+    let look = async |spec: &BackupSpec| {
+        let mut probe = BackupProbe::new(spec.clone());
+        probe.proof = Proof::Of(Proven {
+            at: Timestamp(NOW.0 - 30 * 24 * HOUR * 1000),
+            rto_ms: 1_200_000,
+        });
+        probe.look(NOW).await.expect("a reading")
+    };
+    check(&look(&spec).await, Health::Good, "restored in 20m00s");
+    spec.rto = Some(Duration::from_mins(15));
+    check(&look(&spec).await, Health::Poor, "promised within 15m00s");
+    spec.rto = None;
+    spec.proof_max = Some(Duration::from_hours(24 * 7));
+    check(&look(&spec).await, Health::Poor, "last restored 30d ago");
+}
+
+#[tokio::test]
+async fn a_journal_that_nobody_can_read_proves_nothing() {
+    let place = Place::new().put("a.dump", &[1; 10], HOUR);
+    let (known, view) = tokio::sync::watch::channel(None);
+    let mut probe = BackupProbe::new(spec(place.0.path())).proofs(view);
+    drop(known);
+    let reading = probe.look(NOW).await.expect("a reading");
+    check(
+        &reading,
+        Health::Poor,
+        "is not known: the journal cannot be read",
+    );
+}
+
+#[tokio::test]
+async fn what_the_journal_knows_of_a_target_is_taken() {
+    let place = Place::new().put("a.dump", &[1; 10], HOUR);
+    let proofs = BTreeMap::from([(Clean::from("postgres"), PROVEN)]);
+    let (_known, view) = tokio::sync::watch::channel(Some(proofs));
+    let mut probe = BackupProbe::new(spec(place.0.path())).proofs(view);
+    let reading = probe.look(NOW).await.expect("a reading");
+    check(&reading, Health::Good, "restored in 4m12s");
 }

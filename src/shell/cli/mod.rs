@@ -19,7 +19,7 @@ pub(in crate::shell) mod journal;
 mod lint;
 mod lists;
 mod man;
-mod plan;
+pub(super) mod plan;
 mod range;
 mod record;
 mod replay;
@@ -429,6 +429,8 @@ fn exit_of(fault: &Fault) -> ExitCode {
         | FaultKind::Broken => EXIT_UNREACHABLE,
     })
 }
+
+pub(super) use journal::address as journal_address;
 
 /// The command line as `clap` knows it, for completions and the manual.
 fn definition() -> clap::Command {

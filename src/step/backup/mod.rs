@@ -204,20 +204,17 @@ fn summary(manifest: &Manifest, stores: &[Store], left_out: &[Clean]) -> Clean {
         None => String::new(),
     };
     let took = Age(std::time::Duration::from_millis(manifest.took_ms));
-    let mut said = format!(
-        "{}: {}{sealed}, {content}, in {took}",
+    let place = if left_out.is_empty() {
+        format!(", in {}", names.join(" and "))
+    } else {
+        let why: Vec<&str> = left_out.iter().map(Clean::as_str).collect();
+        format!("; not in every store, run backup-copy: {}", why.join("; "))
+    };
+    let said = format!(
+        "{}: {}{sealed}, {content}, in {took}{place}",
         manifest.file.name,
         size(manifest.file.digest.bytes)
     );
-    if left_out.is_empty() {
-        said.push_str(&format!(", in {}", names.join(" and ")));
-    } else {
-        let why: Vec<&str> = left_out.iter().map(Clean::as_str).collect();
-        said.push_str(&format!(
-            "; only at home, run backup-copy: {}",
-            why.join("; ")
-        ));
-    }
     Clean::line(&said)
 }
 

@@ -47,24 +47,20 @@ impl Progress {
 #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
 fn line(bytes: u64, took: Duration, expected: Option<u64>) -> String {
     let rate = bytes as f64 / took.as_secs_f64().max(0.001);
-    let mut said = format!(
+    let said = format!(
         "{} so far, {}",
         Unit::Bytes.show(bytes as f64),
         Unit::BytesPerSecond.show(rate)
     );
-    if let Some(expected) = expected {
-        let last = Unit::Bytes.show(expected as f64);
-        if bytes < expected && rate > 0.0 {
-            let left = Duration::from_secs_f64((expected - bytes) as f64 / rate);
-            said.push_str(&format!(
-                ", about {} left (the last one had {last})",
-                Age(left)
-            ));
-        } else {
-            said.push_str(&format!(", more than the last one, which had {last}"));
-        }
+    let Some(expected) = expected else {
+        return said;
+    };
+    let last = Unit::Bytes.show(expected as f64);
+    if bytes >= expected || rate <= 0.0 {
+        return format!("{said}; the last one had {last}");
     }
-    said
+    let left = Duration::from_secs_f64((expected - bytes) as f64 / rate);
+    format!("{said}, about {} left (the last one had {last})", Age(left))
 }
 
 /// Bytes as people read them.
@@ -85,6 +81,6 @@ mod tests {
         let half = line(50_000_000, ten, Some(100_000_000));
         assert!(half.contains("about 10s left"), "{half}");
         let over = line(200_000_000, ten, Some(100_000_000));
-        assert!(over.contains("more than the last one"), "{over}");
+        assert!(over.contains("; the last one had"), "{over}");
     }
 }

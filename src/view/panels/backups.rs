@@ -195,12 +195,14 @@ fn facts<'a>(
 
 /// What the manifest of the newest good one says, and where there are copies.
 fn manifest<'a>(facts: &mut Facts<'a>, ours: &'a Ours) {
-    if let Some(rto) = ours.rto_max_s {
-        let promised = words::calm(Duration::from_secs(rto));
-        facts.line(
-            "restore",
-            Line::plain(format!("promised within {promised}")),
-        );
+    let calm = |ms| words::calm(Duration::from_millis(ms));
+    let measured = ours.rto_ms.map(|took| format!("took {}", calm(took)));
+    let promised = ours
+        .rto_max_s
+        .map(|most| format!("promised within {}", calm(most * 1000)));
+    let said: Vec<String> = measured.into_iter().chain(promised).collect();
+    if !said.is_empty() {
+        facts.line("restore", Line::plain(said.join(", ")));
     }
     if let Some(made) = &ours.newest {
         facts.line("source", Line::plain(made.source.as_str()));
