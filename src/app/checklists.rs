@@ -1,5 +1,7 @@
 //! The configured checklists, and what the journal says of them.
 
+use std::collections::BTreeMap;
+
 use crate::checklist::{
     Asked, Checklist, Decision, Drill, Item, ItemId, Judged, Marks, Phase, Signer, decide,
 };
@@ -7,8 +9,9 @@ use crate::domain::{Clean, Environment, Timestamp};
 use crate::engine::{Phase as RunPhase, Verdict};
 use crate::journal::{Code, Entry, Mode};
 
-use super::Model;
 use super::story::{RunStory, Story};
+use super::update::selected;
+use super::{Effect, Model, Row, arms, rows};
 
 /// A page with its signatures and proofs.
 #[derive(Debug, Clone, Default)]
@@ -55,16 +58,14 @@ impl Listed {
         }
         let Entry { actor, body, .. } = entry;
         let at = entry.moment.at;
-        match entry.code {
-            Code::SignedOff => {
-                let by = Signer {
-                    name: actor.user.clone(),
-                    uid: actor.login_uid.unwrap_or(actor.uid),
-                };
-                self.marks.sign(&self.list, body, &by, at);
-            }
-            Code::Evidence => self.marks.prove(&self.list, body, &actor.user, at),
-            _ => {}
+        if entry.code == Code::SignedOff {
+            let by = Signer {
+                name: actor.user.clone(),
+                uid: actor.login_uid.unwrap_or(actor.uid),
+            };
+            self.marks.sign(&self.list, body, &by, at);
+        } else if entry.code == Code::Evidence {
+            self.marks.prove(&self.list, body, &actor.user, at);
         }
     }
 
@@ -168,6 +169,28 @@ pub(super) fn mode(model: &Model) -> Mode {
         Mode::Training
     } else {
         Mode::Live
+    }
+}
+
+/// `a` on an item: the plan of its drill, or of the runbook that helps; else the runbooks there are.
+pub(super) fn act(model: &mut Model) -> Vec<Effect> {
+    let wanted = {
+        let all = rows(model);
+        match selected(model, &all) {
+            Some(Row::Listed(place)) => place.drill().or_else(|| {
+                let runbook = place.item?.demand.helps.clone()?;
+                let answers = BTreeMap::new();
+                Some(Drill { runbook, answers })
+            }),
+            _ => None,
+        }
+    };
+    match wanted {
+        Some(drill) => arms::open(model, &drill.runbook, &drill.answers),
+        None => {
+            arms::menu(model);
+            Vec::new()
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::domain::{Clean, Timestamp};
 use crate::engine::{
     Decision, EventKind, Evidence, EvidenceKind, Finished, Holder, Person, Phase, Plan, Question,
-    Recorded, Requested, RunEvent, RunId, State, StepId, TakenUp, Target, Verdict, Wait,
+    Recorded, Requested, RunEvent, RunId, Serving, State, StepId, TakenUp, Target, Verdict, Wait,
 };
 use crate::journal::{Actor, Code, Entry, Mode, Seq};
 use crate::runbook::{Brief, Outcome};
@@ -62,6 +62,8 @@ pub struct RunStory {
     pub driver: Option<(TakenUp, Timestamp)>,
     /// The latest figures of the tap, as the driver wrote them.
     pub tap: Option<Value>,
+    /// How many replicas served at least.
+    pub serving: Option<Serving>,
     /// Requests of the tap that failed, oldest first.
     pub requests: VecDeque<Value>,
     /// How each guard stands, by its id.
@@ -282,6 +284,7 @@ impl RunStory {
             lines: VecDeque::new(),
             driver: None,
             tap: None,
+            serving: None,
             requests: VecDeque::new(),
             guards: BTreeMap::new(),
             finished: None,
@@ -444,6 +447,7 @@ impl RunStory {
                 }
             }
             EvidenceKind::Tap => self.tap = Some(value),
+            EvidenceKind::Serving => self.serving = Serving::deserialize(&value).ok(),
             EvidenceKind::Request => {
                 if self.requests.len() == REQUESTS_MAX {
                     self.requests.pop_front();

@@ -23,6 +23,10 @@ const HASH_DIGITS: usize = 16;
 
 /// What an item has to show before its gate opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is said of an item on its own, as a person writes it"
+)]
 pub struct Demand {
     pub asked: Vec<Asked>,
     /// A person has to say it, whatever is measured.
@@ -111,7 +115,8 @@ pub(super) fn demand(rules: &Rules, item: &Item, line: usize, out: &mut Vec<Prob
         gate: rules.gates(item.kind),
         ..Demand::default()
     };
-    let own = item.checks.iter().map(|text| (text.as_str(), line));
+    // The author's own block stands under the item's line.
+    let own = item.checks.iter().map(|text| (text.as_str(), line + 1));
     let accepted = item.blocks.iter().filter(|block| block.accepted);
     let ours = accepted.map(|block| (block.toml.as_str(), block.line));
     for (text, line) in own.chain(ours) {
@@ -359,12 +364,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_its_line_and_the_item_is_not_readable() {
-        wrong("kind = \"http\"\nurl = \"https://{address}/\"", 7, "[fill]");
-        wrong("url = \"/\"", 7, "no kind");
-        wrong("kind = \"drill\"", 7, "names no runbook");
-        wrong("kind = \"ask\"\nwho = \"me\"", 7, "`who` is no field");
-        wrong("kind = \"http\"\nmax_age = \"soon\"", 7, "no time");
-        wrong("kind = \"http\"\nurl = ", 9 + 1, "cannot be read");
+        wrong("kind = \"http\"\nurl = \"https://{address}/\"", 8, "[fill]");
+        wrong("url = \"/\"", 8, "no kind");
+        wrong("kind = \"drill\"", 8, "names no runbook");
+        wrong("kind = \"ask\"\nwho = \"me\"", 8, "`who` is no field");
+        wrong("kind = \"http\"\nmax_age = \"soon\"", 8, "no time");
+        wrong("kind = \"http\"\nurl = ", 10, "cannot be read");
     }
 
     #[test]

@@ -11,19 +11,23 @@ mod container;
 mod endpoint;
 mod event;
 mod expect;
+mod grade;
 mod health;
 mod host;
 mod log;
+mod manifest;
 mod measure;
 mod outcome;
 mod reading;
+mod retention;
+mod secret;
 mod stack;
 pub mod text;
 mod time;
 mod traffic;
 
 pub use alert::{Alert, AlertState, Alerts, Rule, ScrapeTarget};
-pub use backup::{Backup, BackupFile};
+pub use backup::{Backup, BackupFile, Copies, Made, Ours, Proven};
 pub use board::{Board, Concern, Finding, ServiceState, Subject};
 pub use certificate::{Certificate, ChainLink, Stapling, Trust};
 pub use container::{
@@ -33,15 +37,23 @@ pub use container::{
 pub use endpoint::{Endpoint, Hop, Phases};
 pub use event::{EngineEvent, EngineEventKind};
 pub use expect::{ExpectError, Expectation, Measured};
+pub use grade::{Grade, NoGrade};
 pub use health::{Freshness, Health, Watched};
 pub use host::{Disk, EngineFacts, Host};
 pub use log::{Level, LogLine, Stream};
+pub use manifest::{
+    BackupForm, BackupName, Content, DatabaseKeys, Digest, Encryption, Extension, FileEntry,
+    FilesContent, MANIFEST_BYTES_MAX, MANIFEST_SCHEMA, Manifest, ManifestError, PostgresContent,
+    RedisContent, SequenceAt, ServiceImage, StoredFile, TableCount, is_manifest_of,
+};
 pub use measure::{Measure, Unit};
 pub use outcome::{Outcome, Verdict};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
+pub use retention::{Aged, removable};
+pub use secret::SecretPlace;
 pub use stack::{
-    BackupSpec, CertificateAt, CertificateSpec, ChecklistSpec, EndpointSpec, Environment,
-    ServiceSpec, Stack, Thresholds, TrafficSpec,
+    BackupSource, BackupSpec, CertificateAt, CertificateSpec, ChecklistSpec, EndpointSpec,
+    Environment, Keep, RehearsalQuery, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

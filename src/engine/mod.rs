@@ -37,7 +37,9 @@ pub use plan::{
     Fact, FactChange, Facts, Gate, GuardId, OnFailure, Person, Plan, PlanFault, PlanId, Repeat,
     Resume, STEPS_MAX, StepId, StepPlan, Target, Undo,
 };
-pub use record::{Decision, Evidence, EvidenceKind, Finished, Recorded, Requested, TakenUp};
+pub use record::{
+    Decision, Evidence, EvidenceKind, Finished, Recorded, Requested, Serving, TakenUp,
+};
 pub use run::{LOOK_LIMIT, ReplayError, Run};
 pub use state::{
     APPROVAL_LIFE, Act, Deed, IllegalEvent, Look, Phase, Question, REPEATS_MAX, State, StepRecord,

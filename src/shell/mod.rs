@@ -1,6 +1,7 @@
 //! Terminal, event loop, effects; one file per subcommand.
 
 mod accident;
+mod attesting;
 mod backstage;
 mod changes;
 mod checklists;
@@ -14,12 +15,14 @@ pub mod driver;
 pub mod identity;
 mod look;
 mod own_log;
+mod proofs;
 mod proving;
 mod recording;
 mod revisions;
 pub mod runbooks;
 mod save;
 mod scene;
+mod secrets;
 mod stat;
 pub mod terminal;
 mod training;

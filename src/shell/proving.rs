@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use serde_json::{Value, json};
 
+use crate::app::last_good;
 use crate::app::story::Story;
-use crate::app::{Listed, last_good};
 use crate::checklist::{Asked, Checklist, Drill, Item, ItemId, Problem, Proof, What};
 use crate::domain::{Age, Clean, Outcome, Timestamp, Verdict};
 use crate::journal::{Code, Draft, Head, Journal, Mode, StoreError, Unfit};
@@ -39,13 +39,13 @@ pub(super) struct Looker<'a> {
     pub(super) clock: Clock,
 }
 
-/// The checks of a page, or of one item of it, each once.
-pub(super) fn jobs(list: &Checklist, only: Option<&ItemId>) -> Vec<Job> {
+/// The checks of a page, or of some items of it, each once.
+pub(super) fn jobs(list: &Checklist, only: &[ItemId]) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     let wanted = list
         .items()
-        .filter(|(_, item)| only.is_none_or(|id| item.id == *id));
+        .filter(|(_, item)| only.is_empty() || only.contains(&item.id));
     for (_, item) in wanted {
         for asked in &item.demand.asked {
             if let Some(at) = known.get(asked.hash.as_str()) {
@@ -90,24 +90,30 @@ pub(super) fn problems(list: &Checklist) -> Vec<Problem> {
     all
 }
 
+/// A check that was made.
+pub(super) struct Made {
+    pub(super) job: Job,
+    /// What was asked, in a line.
+    pub(super) line: Clean,
+    pub(super) outcome: Outcome,
+}
+
 /// Makes all of them and hands on each as it ends. Dropping it stops everything.
-pub(super) async fn look(
-    looker: &Looker<'_>,
+pub(super) fn look<'a>(
+    looker: &'a Looker<'a>,
     jobs: Vec<Job>,
-    mut tell: impl AsyncFnMut(Job, Clean, Outcome),
-) {
+) -> impl Stream<Item = Made> + Send + 'a {
     let (alone, together): (Vec<Job>, Vec<Job>) =
         jobs.into_iter().partition(|job| job.asked.is_alone());
-    for (jobs, at_once) in [(together, CONCURRENCY), (alone, 1)] {
-        let made = stream::iter(jobs).map(|job| async move {
-            let (line, outcome) = looker.make(&job.asked).await;
-            (job, line, outcome)
-        });
-        let mut made = std::pin::pin!(made.buffer_unordered(at_once));
-        while let Some((job, line, outcome)) = made.next().await {
-            tell(job, line, outcome).await;
-        }
-    }
+    let make = move |job: Job| async move {
+        let (line, outcome) = looker.make(&job.asked).await;
+        Made { job, line, outcome }
+    };
+    let together = stream::iter(together).map(make);
+    let alone = stream::iter(alone).map(make);
+    together
+        .buffer_unordered(CONCURRENCY)
+        .chain(alone.buffer_unordered(1))
 }
 
 impl Looker<'_> {
@@ -193,10 +199,9 @@ pub(super) async fn record(
     journal: &Journal,
     requester: &Requester,
     list: &Checklist,
-    job: &Job,
-    line: &Clean,
-    outcome: &Outcome,
+    made: &Made,
 ) -> Result<(), StoreError> {
+    let Made { job, line, outcome } = made;
     for id in &job.items {
         let Some((_, item)) = list.find_id(&id.0) else {
             continue;
@@ -233,12 +238,12 @@ async fn append(
 }
 
 impl Job {
+    /// Whether both ask the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.asked.hash == other.asked.hash
+    }
+
     pub(super) fn items(&self) -> &[ItemId] {
         &self.items
     }
-}
-
-/// How many checks of a page there are, for those who wait.
-pub(super) fn count(page: &Listed, only: Option<&ItemId>) -> usize {
-    jobs(&page.list, only).len()
 }

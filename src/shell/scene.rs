@@ -12,7 +12,7 @@ use super::collect::subject;
 use super::revisions::revisions;
 use crate::app::story::Story;
 use crate::config::{Config, GatewayUpstream};
-use crate::domain::{Clean, Container, Environment, Fault, FaultKind, Stack, Timestamp};
+use crate::domain::{Clean, Container, Fault, FaultKind, Stack, Timestamp};
 use crate::engine::{Person, Phase, Verdict};
 use crate::journal::Mode;
 use crate::link::docker::{Engine, Listed};
@@ -38,6 +38,8 @@ pub(super) struct Sight {
     pub eyes: Eyes,
     pub entrance: Entrance,
     pub upstream: Option<Arc<Upstream>>,
+    /// Destructive runs wait for somebody else's yes.
+    pub second_person: bool,
 }
 
 impl Sight {
@@ -79,19 +81,14 @@ impl Sight {
                     health: list.health.clone(),
                 }),
             },
+            second_person: config.second_person,
             upstream: upstream.map(|list| Arc::new(told(list, service))),
             stack,
         })
     }
 
     pub(super) fn mode(&self) -> Mode {
-        match self.stack.environment {
-            Environment::Training => Mode::Training,
-            Environment::Production
-            | Environment::Staging
-            | Environment::Development
-            | Environment::Other(_) => Mode::Live,
-        }
+        super::proofs::mode(&self.stack)
     }
 
     /// The stack now. `story`: what earlier runs took.
@@ -107,6 +104,7 @@ impl Sight {
             earlier: earlier(story, self.mode()),
             revisions: revisions(story, self.mode()),
             prechecks: BTreeMap::new(),
+            second_person: self.second_person,
         })
     }
 

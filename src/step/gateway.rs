@@ -87,6 +87,48 @@ pub(super) fn configured(hands: &Hands) -> Result<&Upstream, Clean> {
     })
 }
 
+/// The replicas of a service that the gateway's list leaves out, by the file alone. Changes nothing.
+pub async fn drained_of(upstream: &Upstream, service: &Clean) -> Result<Vec<Clean>, Clean> {
+    let listing = listing(upstream).await?;
+    let is_listed = listing.service == *service;
+    Ok(if is_listed {
+        listing.drained
+    } else {
+        Vec::new()
+    })
+}
+
+fn path(upstream: &Upstream) -> PathBuf {
+    upstream.directory.join(&upstream.file)
+}
+
+async fn file(upstream: &Upstream) -> Result<Option<Vec<u8>>, Clean> {
+    rewrite::read(path(upstream), LIST_BYTES_MAX)
+        .await
+        .map_err(fault)
+}
+
+async fn default(upstream: &Upstream) -> Result<Vec<u8>, Clean> {
+    let path = upstream.default.clone();
+    let missing = format!(
+        "there is no {}, which says where requests go while nothing is drained",
+        path.display()
+    );
+    let read = rewrite::read(path, LIST_BYTES_MAX).await.map_err(fault)?;
+    read.ok_or_else(|| Clean::line(&missing))
+}
+
+async fn listing(upstream: &Upstream) -> Result<Listing, Clean> {
+    let (file, default) = (file(upstream).await?, default(upstream).await?);
+    Listing::read(file.as_deref(), &default, &upstream.service).ok_or_else(|| {
+        Clean::line(&format!(
+            "{} is neither the default nor written by Quarterdeck: somebody else changed it; put {} in its place, then try again",
+            path(upstream).display(),
+            upstream.default.display()
+        ))
+    })
+}
+
 impl<'a> Gateway<'a> {
     /// The port its replicas listen on.
     pub(super) fn port(&self) -> u16 {
@@ -116,7 +158,7 @@ impl<'a> Gateway<'a> {
     }
 
     fn path(&self) -> PathBuf {
-        self.upstream.directory.join(&self.upstream.file)
+        path(self.upstream)
     }
 
     fn good_path(&self) -> PathBuf {
@@ -125,31 +167,16 @@ impl<'a> Gateway<'a> {
     }
 
     async fn file(&self) -> Result<Option<Vec<u8>>, Clean> {
-        rewrite::read(self.path(), LIST_BYTES_MAX)
-            .await
-            .map_err(fault)
+        file(self.upstream).await
     }
 
     async fn default(&self) -> Result<Vec<u8>, Clean> {
-        let path = self.upstream.default.clone();
-        let missing = format!(
-            "there is no {}, which says where requests go while nothing is drained",
-            path.display()
-        );
-        let read = rewrite::read(path, LIST_BYTES_MAX).await.map_err(fault)?;
-        read.ok_or_else(|| Clean::line(&missing))
+        default(self.upstream).await
     }
 
     /// Who is listed now, by the file.
     pub(super) async fn listing(&self) -> Result<Listing, Clean> {
-        let (file, default) = (self.file().await?, self.default().await?);
-        Listing::read(file.as_deref(), &default, &self.upstream.service).ok_or_else(|| {
-            Clean::line(&format!(
-                "{} is neither the default nor written by Quarterdeck: somebody else changed it; put {} in its place, then try again",
-                self.path().display(),
-                self.upstream.default.display()
-            ))
-        })
+        listing(self.upstream).await
     }
 
     /// Puts a listing in force. Says how long the last requests by the old one took.

@@ -5,16 +5,25 @@
 //! and it can be undone by what it saw ([`Act::undo`]). A step that says [`Repeat::Safe`] may be performed again with the
 //! same `before` after any crash: it does only what is still missing.
 
+mod answers;
+mod backup;
+mod beside;
 mod check;
 mod command;
+mod compare;
+mod database;
 mod drain;
 mod exec;
 mod gateway;
 mod healthy;
 mod http;
 mod hurry;
+mod migrate;
 mod notify;
+mod persistence;
+mod proof;
 mod recreate;
+mod rehearse;
 mod reload;
 mod replace;
 mod restart;
@@ -23,8 +32,11 @@ mod scale;
 mod span;
 mod start;
 mod stop;
+mod supply;
+mod swap;
 mod switch;
 mod target;
+mod throwaway;
 mod undrain;
 mod upstream;
 mod wait;
@@ -36,19 +48,27 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{Clean, Timestamp};
+use crate::domain::{Clean, SecretPlace, Timestamp};
 use crate::engine::{Finding, Repeat, RunId, Undo};
 use crate::link::docker::Engine;
 use crate::probe::check::{Eyes, Outcome};
 
 pub use self::http::Http;
+pub use answers::Answers;
+pub use backup::{Backup, BackupCopy, BackupPrune};
+pub use beside::{Beside, Verify};
 pub use check::CheckStep;
 pub use command::Command;
+pub use compare::Compare;
 pub use drain::Drain;
 pub use exec::Exec;
+pub use gateway::drained_of;
 pub use healthy::Healthy;
 pub use hurry::{Hasten, Hurry};
-pub use notify::{Notify, SecretPlace};
+pub use migrate::CopyBeside;
+pub use notify::Notify;
+pub use persistence::Persistence;
+pub use rehearse::Rehearse;
 pub use reload::Reload;
 pub use replace::Replace;
 pub use restart::Restart;
@@ -56,7 +76,9 @@ pub use retire::Retire;
 pub use scale::Scale;
 pub use start::Start;
 pub use stop::Stop;
+pub use swap::Swap;
 pub use switch::{Colour, Switch};
+pub use throwaway::left as left_throwaways;
 pub use undrain::Undrain;
 pub use upstream::Upstream;
 pub use wait::Wait;
@@ -153,6 +175,17 @@ pub enum Step {
     Healthy(Healthy),
     Notify(Notify),
     Check(CheckStep),
+    Rehearse(Rehearse),
+    RestoreBeside(Beside),
+    VerifyBeside(Verify),
+    CopyBeside(CopyBeside),
+    CompareLive(Compare),
+    SwapDatabase(Swap),
+    Answers(Answers),
+    Persistence(Persistence),
+    Backup(Backup),
+    BackupCopy(BackupCopy),
+    BackupPrune(BackupPrune),
 }
 
 fn grace() -> Duration {
@@ -209,6 +242,17 @@ macro_rules! each {
             Step::Healthy($of) => $call,
             Step::Notify($of) => $call,
             Step::Check($of) => $call,
+            Step::Rehearse($of) => $call,
+            Step::RestoreBeside($of) => $call,
+            Step::VerifyBeside($of) => $call,
+            Step::CopyBeside($of) => $call,
+            Step::CompareLive($of) => $call,
+            Step::SwapDatabase($of) => $call,
+            Step::Answers($of) => $call,
+            Step::Persistence($of) => $call,
+            Step::Backup($of) => $call,
+            Step::BackupCopy($of) => $call,
+            Step::BackupPrune($of) => $call,
         }
     };
 }
@@ -217,7 +261,12 @@ impl Step {
     /// It changes nothing, so that it may end at any moment.
     fn only_looks(&self) -> bool {
         match self {
-            Self::Wait(_) | Self::Healthy(_) | Self::Check(_) => true,
+            Self::Wait(_)
+            | Self::Healthy(_)
+            | Self::Check(_)
+            | Self::VerifyBeside(_)
+            | Self::CompareLive(_)
+            | Self::Answers(_) => true,
             Self::Restart(_)
             | Self::Stop(_)
             | Self::Start(_)
@@ -231,7 +280,15 @@ impl Step {
             | Self::Undrain(_)
             | Self::Reload(_)
             | Self::Switch(_)
-            | Self::Notify(_) => false,
+            | Self::Notify(_)
+            | Self::Rehearse(_)
+            | Self::RestoreBeside(_)
+            | Self::CopyBeside(_)
+            | Self::SwapDatabase(_)
+            | Self::Persistence(_)
+            | Self::Backup(_)
+            | Self::BackupCopy(_)
+            | Self::BackupPrune(_) => false,
         }
     }
 }
@@ -436,6 +493,15 @@ mod tests {
             (
                 json!({"kind": "notify", "url": {"env": "HOOK"}, "text": "done"}),
                 "Tell people: done",
+            ),
+            (json!({"kind": "backup", "target": "app"}), "Back up app"),
+            (
+                json!({"kind": "backup-copy", "target": "app"}),
+                "Copy the backups of app to the stores that lack them",
+            ),
+            (
+                json!({"kind": "backup-prune", "target": "app"}),
+                "Remove the backups of app that the policy does not keep",
             ),
         ];
         for (written, said) in kinds {

@@ -51,6 +51,8 @@ const HOUSE: &[Room] = &[
             "sha2",
             "http",
             "humantime",
+            "object_store",
+            "age",
         ],
     ),
     room(
@@ -157,6 +159,8 @@ const OUTSIDE: &[&str] = &[
     "tokio_rustls",
     "rustls_native_certs",
     "x509_parser",
+    "object_store",
+    "age",
     "rcgen",
     "sqlx",
     "sha2",

@@ -7,6 +7,8 @@
 
 mod acting;
 mod architecture;
+mod backups;
+mod bucket;
 mod checklist;
 mod checks;
 mod cli;
@@ -18,13 +20,16 @@ mod engine;
 mod fake_engine;
 mod faults;
 mod fixture;
+mod grades;
 mod journal;
 mod metrics;
 mod no_record;
+mod proving;
 mod pty;
 mod range;
 mod range_command;
 mod recording;
+mod restores;
 mod runbooks;
 mod runs;
 mod second_engine;

@@ -281,6 +281,8 @@ fn a_rolling_restart_loses_no_request_and_restarting_all_at_once_loses_many() {
         assert_eq!(counted.failed, 0, "{method} {path}: {counted:?}");
         let tap = operator.entries("run.finished")[n]["tap"].clone();
         assert_eq!(tap["failed"], 0, "{method} {path}: {tap}");
+        let line = tap["line"].as_str().unwrap();
+        assert!(line.contains(", at least 2 of 3 serving, p99 "), "{line}");
         assert!(
             tap["sent"].as_u64().unwrap() > 500,
             "{method} {path}: {tap}"

@@ -97,6 +97,7 @@ fn scene() -> Scene {
         earlier: Vec::new(),
         revisions: Vec::new(),
         prechecks: BTreeMap::new(),
+        second_person: false,
     }
 }
 
@@ -104,6 +105,9 @@ type Answers = &'static [(&'static str, &'static str)];
 
 /// What each runbook that ships has to be told, and how its failure ends. A new one is entered here.
 const ANSWERS: &[(&str, Answers, OnFailure)] = &[
+    ("backup", &[("target", "app")], OnFailure::Undo),
+    ("backup-copy", &[("target", "app")], OnFailure::Stop),
+    ("backup-prune", &[("target", "app")], OnFailure::Stop),
     ("blue-green", &[("to", "green")], OnFailure::Undo),
     (
         "deploy",
@@ -277,6 +281,7 @@ fn key_table() -> String {
                 Place::Traffic => "traffic",
                 Place::Logs => "logs",
                 Place::Runs => "runs",
+                Place::Checklist => "checklist",
                 // What a text field and a question take is what every program takes; the help shows it.
                 _ => continue,
             };

@@ -16,6 +16,7 @@
 //! | 5 | an expired lease goes to any run (`Tenure::claim`) | seed 0 |
 //! | 6 | changed facts are ignored (`Run::observed`) | seed 1 |
 //! | 7 | deadlines pass unseen (`Run::is_overdue`) | seed 0 |
+//! | 7 | an abort waits for the act under way (`Run::commit` hastens nothing) | seed 28 |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};

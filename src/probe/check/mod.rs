@@ -3,8 +3,12 @@
 //! A check looks through the same clients and probes as the watches do and changes nothing. What it could not see is
 //! neither good nor bad, and says so.
 
+mod backup;
 mod command;
 mod containers;
+mod cookie;
+mod headers;
+mod hsts;
 mod http;
 mod promql;
 mod seen;
@@ -27,8 +31,11 @@ use crate::link::tls::Roots;
 
 pub use self::http::Http;
 pub use crate::domain::{Outcome, Verdict};
+pub use backup::Backup;
 pub use command::Command;
 pub use containers::Containers;
+pub use cookie::CookieFlag;
+pub use headers::Headers;
 pub use promql::Promql;
 pub use sql::Sql;
 pub use tls::Tls;
@@ -59,9 +66,11 @@ pub enum Check {
     Traffic(Traffic),
     Http(Http),
     Tls(Tls),
+    Headers(Headers),
     Promql(Promql),
     Sql(Sql),
     Command(Command),
+    Backup(Backup),
 }
 
 /// What every kind can do.
@@ -91,9 +100,11 @@ macro_rules! each {
             Check::Traffic($of) => $call,
             Check::Http($of) => $call,
             Check::Tls($of) => $call,
+            Check::Headers($of) => $call,
             Check::Promql($of) => $call,
             Check::Sql($of) => $call,
             Check::Command($of) => $call,
+            Check::Backup($of) => $call,
         }
     };
 }
@@ -173,7 +184,7 @@ pub(super) mod tests {
     }
 
     /// Every kind once, as a document writes it, and as one line tells it.
-    const KINDS: [(&str, &str); 7] = [
+    const KINDS: [(&str, &str); 8] = [
         (
             "kind = 'containers'\nservice = 'server'\nhealthy = '>= 2'",
             "server: healthy >= 2",
@@ -197,6 +208,10 @@ pub(super) mod tests {
         (
             "kind = 'sql'\nservice = 'postgres'\ndatabase = 'app'\nquery = 'SELECT 1'\nvalue = '== 1'",
             "SELECT 1 in app: value == 1",
+        ),
+        (
+            "kind = 'headers'\nurl = '/'\ngrade = '>= B'",
+            "headers of /: grade >= B",
         ),
         (
             "kind = 'command'\nargv = ['/bin/true']\nexit = 0",
@@ -251,6 +266,15 @@ pub(super) mod tests {
             "nothing is expected",
         );
         problem("kind = 'http'\nurl = 'ftp://shop.eu/'", "ftp");
+        problem("kind = 'http'\nurl = '/'\nmethod = 'POST'", "POST");
+        problem("kind = 'http'\nurl = '/'\ntimes = 1000", "load");
+        problem("kind = 'http'\nurl = '/'\npercentile = 99", "set times");
+        problem("kind = 'http'\nurl = '/'\ncompressed = '< 3 s'", "part");
+        problem("kind = 'headers'\nurl = '/'", "nothing is expected");
+        problem(
+            "kind = 'tls'\nendpoint = 'shop.eu:443'\ngrade = '== good'",
+            "a grade",
+        );
         problem("kind = 'command'\nargv = ['ls']", "absolute");
         problem("kind = 'promql'\nquery = ' '\nvalue = '> 1'", "query");
     }

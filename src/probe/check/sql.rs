@@ -186,6 +186,7 @@ impl Kind for Sql {
         let command = Command {
             argv: self.argv(),
             user: None,
+            env: Vec::new(),
             input: None,
             deadline: EXEC_DEADLINE,
         };

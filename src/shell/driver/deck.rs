@@ -64,4 +64,6 @@ pub enum Aside {
     Failed { guard: GuardId, fault: Clean },
     /// Something for the journal.
     Seen { what: EvidenceKind, value: Value },
+    /// The engine has given no answer for so long that it may be gone for good.
+    EngineGone { fault: Clean },
 }

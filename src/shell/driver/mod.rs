@@ -10,6 +10,7 @@
 pub mod beside;
 pub mod deck;
 pub mod desk;
+mod engine;
 pub mod owner;
 pub mod past;
 pub mod process;

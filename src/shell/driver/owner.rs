@@ -38,6 +38,8 @@ pub enum Left {
     Replaced(LeaseLost),
     /// It was told to go; the run can be taken up again.
     Told,
+    /// The engine is gone, and all that was left to do was to wait for a person; the run can be taken up again.
+    Forsaken,
 }
 
 #[derive(Debug, Error)]
@@ -206,12 +208,21 @@ impl<B: Book, D: Deck> Owner<B, D> {
             }
             let wake = turn.wakes_in().min(HEARTBEAT);
             tokio::select! {
-                () = told(&mut self.stop) => return self.leave(turn).await,
+                () = told(&mut self.stop) => {
+                    self.leave(turn, "the driver was told to go").await?;
+                    return Ok(Left::Told);
+                }
                 () = sleep_until(beat) => {
                     beat = Instant::now() + HEARTBEAT;
                     turn.beat().await?;
                 }
-                Some(aside) = self.asides.recv() => turn.aside(aside).await?,
+                Some(aside) = self.asides.recv() => match aside {
+                    Aside::EngineGone { fault } if turn.waits_for_a_person() => {
+                        self.leave(turn, &fault).await?;
+                        return Ok(Left::Forsaken);
+                    }
+                    aside => turn.aside(aside).await?,
+                },
                 done = turn.next() => turn.take(done).await?,
                 () = sleep(wake) => turn.tick().await?,
             }
@@ -222,15 +233,19 @@ impl<B: Book, D: Deck> Owner<B, D> {
     async fn finish(&mut self, turn: &mut Turn<B, D>, verdict: Verdict) -> Result<Left, Broken> {
         // Told while it ends: nobody reads the channel any more, and it must not be waited for.
         self.asides.close();
-        if let Some(beside) = self.beside.take()
-            && let Some(figures) = beside.end().await
-        {
-            turn.measured(&figures);
+        if let Some(beside) = self.beside.take() {
+            if let Some(serving) = beside.serving() {
+                turn.counted(serving);
+            }
+            if let Some(figures) = beside.end().await {
+                turn.measured(&figures);
+            }
         }
         let finished = Finished {
             run: self.desk.run.clone(),
             verdict,
             tap: turn.tap.clone(),
+            serving: turn.serving.clone(),
         };
         self.desk
             .record(turn.token, Code::RunFinished, &finished)
@@ -246,6 +261,7 @@ impl<B: Book, D: Deck> Owner<B, D> {
                 run: self.desk.run.clone(),
                 verdict,
                 tap: past.tap.clone(),
+                serving: past.serving.clone(),
             };
             self.desk
                 .record(token, Code::RunFinished, &finished)
@@ -255,19 +271,20 @@ impl<B: Book, D: Deck> Owner<B, D> {
         Ok(Left::Ended(verdict))
     }
 
-    /// The process was told to go. The run stays as it is; whoever resumes it need not wait for the lease.
-    async fn leave(&self, turn: &mut Turn<B, D>) -> Result<Left, Broken> {
+    /// The process goes. The run stays as it is; whoever resumes it need not wait for the lease.
+    async fn leave(&self, turn: &mut Turn<B, D>, why: &str) -> Result<(), Broken> {
         turn.quiet().await;
         let text = format!(
-            "the driver was told to go, the run is left as it is; `quarterdeck resume {}` goes on with it",
+            "{why}, the run is left as it is; `quarterdeck resume {}` goes on with it",
             self.desk.run.0
         );
+        tracing::warn!("{text}");
         let note = json!({ "run": self.desk.run.0, "text": text });
         if let Err(error) = self.desk.record(turn.token, Code::Note, &note).await {
             tracing::warn!("the journal does not say that this driver goes: {error}");
         }
         self.desk.bury(&self.desk.driver).await?;
-        Ok(Left::Told)
+        Ok(())
     }
 
     /// Takes the target. A holder that is known to be gone is not waited for; one that may be alive is, until its

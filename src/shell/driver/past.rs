@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::app::story::run_of;
 use crate::domain::Clean;
 use crate::engine::{
-    Evidence, EvidenceKind, Finished, PlanId, Recorded, Requested, RunEvent, RunId, StepId,
+    Evidence, EvidenceKind, Finished, PlanId, Recorded, Requested, RunEvent, RunId, Serving, StepId,
 };
 use crate::journal::{Code, Entry, Journal, Record, Seq, StoreError};
 
@@ -31,6 +31,8 @@ pub struct Past {
     pub finished: bool,
     /// The last figures of the tap.
     pub tap: Value,
+    /// How many replicas served at least, until the driver before this one went.
+    pub serving: Option<Serving>,
     /// The last entry that was read.
     pub seq: Seq,
     heard: u64,
@@ -81,6 +83,7 @@ impl Past {
             boot_id: None,
             finished: false,
             tap: Value::Null,
+            serving: None,
             heard: 0,
         })
     }
@@ -115,6 +118,7 @@ impl Past {
                 self.befores.entry(step).or_insert(evidence.value);
             }
             (EvidenceKind::Tap, _) => self.tap = evidence.value,
+            (EvidenceKind::Serving, _) => self.serving = Serving::deserialize(&evidence.value).ok(),
             _ => {}
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
-use super::beside::together;
+use super::beside::{beside_serving, together};
 use super::deck::{Aside, Deck, Said, Say};
 use super::desk::{Book, Desk};
 use super::owner::Broken;
@@ -24,7 +24,7 @@ use crate::app::story::run_of;
 use crate::domain::Clean;
 use crate::engine::{
     Act, EvidenceKind, Facts, Finding, HEARTBEAT, Input, InputKind, Look, OnFailure, Output,
-    Recorded, Refusal, Run, RunEvent, StepId, TakenUp, Token,
+    Recorded, Refusal, Run, RunEvent, Serving, StepId, TakenUp, Token, Wait,
 };
 use crate::journal::{Actor, Code, Entry, LeaseError, Record, Seq};
 use crate::step::{Done, Hasten};
@@ -70,8 +70,11 @@ pub(super) struct Turn<B, D> {
     pub(super) token: Token,
     /// The last figures of the tap, of the whole run.
     pub(super) tap: Value,
+    /// How many replicas served at least, of the whole run.
+    pub(super) serving: Option<Serving>,
     /// Those of earlier drivers.
     tap_before: Value,
+    serving_before: Option<Serving>,
     desk: Arc<Desk<B>>,
     deck: Arc<D>,
     requester: Actor,
@@ -115,6 +118,8 @@ impl<B: Book, D: Deck> Turn<B, D> {
             token,
             tap: past.tap.clone(),
             tap_before: past.tap.clone(),
+            serving: past.serving.clone(),
+            serving_before: past.serving.clone(),
             desk: desk.clone(),
             deck: world.clone(),
             requester: past.request.actor.clone(),
@@ -241,13 +246,39 @@ impl<B: Book, D: Deck> Turn<B, D> {
                 self.evidence(None, EvidenceKind::Tap, self.tap.clone())
                     .await
             }
+            Aside::Seen {
+                what: EvidenceKind::Serving,
+                value,
+            } => {
+                if let Ok(serving) = Serving::deserialize(&value) {
+                    self.counted(serving);
+                }
+                let value = serde_json::to_value(&self.serving).unwrap_or_default();
+                self.evidence(None, EvidenceKind::Serving, value).await
+            }
             Aside::Seen { what, value } => self.evidence(None, what, value).await,
+            // The loop sees to it.
+            Aside::EngineGone { .. } => Ok(()),
         }
     }
 
     /// Figures of this driver's tap.
     pub(super) fn measured(&mut self, figures: &Value) {
-        self.tap = together(&self.tap_before, figures);
+        let tap = together(&self.tap_before, figures);
+        self.tap = beside_serving(&tap, self.serving.as_ref());
+    }
+
+    /// What this driver saw of the replicas.
+    pub(super) fn counted(&mut self, serving: Serving) {
+        self.serving = Some(match &self.serving_before {
+            Some(earlier) => serving.after(earlier),
+            None => serving,
+        });
+    }
+
+    /// It has nothing to do but to wait for somebody.
+    pub(super) fn waits_for_a_person(&self) -> bool {
+        matches!(self.run.wait(), Wait::Person(_))
     }
 
     /// Cancels whatever is under way, and waits for it to notice.

@@ -362,3 +362,89 @@ async fn a_driver_that_is_told_to_go_leaves_a_run_that_is_resumed_at_once() {
     );
     assert_eq!(stage.world.count("perform", 0), 1, "it had happened");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_and_an_undo_do_not_wait_for_a_step_that_only_looks() {
+    for (code, verdict, undone) in [
+        (Code::DecisionAbort, Verdict::Aborted, 0),
+        (Code::DecisionUndo, Verdict::Unwound, 1),
+    ] {
+        let mut stage = Stage::new(3, Repeat::Safe);
+        stage.script(1, Script::Looks);
+        stage.request().await;
+        let (driver, _stop, _tell) = stage.driver(Death::Never).await.start();
+        stage
+            .until(async |stage| stage.world.count("perform", 1) == 1)
+            .await;
+        stage.decide("ann", code).await;
+        assert_eq!(Stage::ended(driver.await.unwrap()), verdict, "{code:?}");
+        assert_eq!(stage.world.count("undo", 0), undone, "{code:?}");
+        assert_eq!(stage.world.count("perform", 2), 0, "{code:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_lets_a_step_that_acts_come_to_its_end() {
+    let mut stage = Stage::new(2, Repeat::Unsafe);
+    stage.script(0, Script::Waits);
+    stage.request().await;
+    let (driver, _stop, _tell) = stage.driver(Death::Never).await.start();
+    stage
+        .until(async |stage| stage.world.count("perform", 0) == 1)
+        .await;
+    stage.decide("ann", Code::DecisionAbort).await;
+    stage
+        .until(async |stage| stage.story().await.state.asked().is_some())
+        .await;
+    stage.world.go_on.notify_one();
+    assert_eq!(Stage::ended(driver.await.unwrap()), Verdict::Aborted);
+    let story = stage.story().await;
+    assert_eq!(story.state.steps()[0].state, StepState::Done);
+    assert_eq!(stage.world.count("perform", 1), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_whose_engine_is_gone_leaves_a_run_that_waits_for_a_person_and_says_so() {
+    let mut stage = Stage::new(2, Repeat::Unsafe);
+    stage.script(0, Script::Waits);
+    stage.script(1, Script::Fails);
+    stage.request().await;
+    let (driver, _stop, tell) = stage.driver(Death::Never).await.start();
+    let gone = || Aside::EngineGone {
+        fault: "the engine has not answered for 5m".into(),
+    };
+    stage
+        .until(async |stage| stage.world.count("perform", 0) == 1)
+        .await;
+    // An act is under way: its own deadline is its bound.
+    tell.send(gone()).await.unwrap();
+    tell.send(gone()).await.unwrap();
+    stage.world.go_on.notify_one();
+    stage
+        .until(async |stage| asked(stage).await.is_some())
+        .await;
+    tell.send(gone()).await.unwrap();
+    let Fate::Left(Ok(left)) = driver.await.unwrap() else {
+        panic!("it did not come back");
+    };
+    assert_eq!(left, Left::Forsaken);
+    let entries = stage.entries().await;
+    let last = entries.last().unwrap();
+    let text = last.body["text"].as_str().unwrap();
+    assert_eq!(last.code, Code::Note);
+    assert!(text.contains("has not answered for 5m"), "{text}");
+    assert!(text.contains("quarterdeck resume"), "{text}");
+
+    // The engine is back: the next driver need not wait for the lease, and finds the question as it was.
+    let (driver, _stop, _tell) = stage.driver(Death::Never).await.start();
+    stage.script(1, Script::Good);
+    stage
+        .until(async |stage| {
+            let story = stage.story().await;
+            story.state.token().0 == 2 && asked(stage).await.is_some()
+        })
+        .await;
+    stage.decide("bob", Code::DecisionRetry).await;
+    assert_eq!(Stage::ended(driver.await.unwrap()), Verdict::Completed);
+    assert_eq!(stage.world.count("perform", 0), 1);
+}

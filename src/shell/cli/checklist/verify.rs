@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use color_eyre::eyre::{Result, WrapErr};
+use futures_util::StreamExt;
 
 use super::super::{Call, EXIT_CANNOT_CREATE, EXIT_UNREADABLE, EXIT_USAGE, exit_of, put, say};
 use super::{find, journal};
@@ -111,7 +112,7 @@ pub(super) fn run(call: &Call, ask: &Verify) -> Result<ExitCode> {
     let head = if ask.recorded {
         runtime.block_on(recorded(&mut ready))?
     } else {
-        match runtime.block_on(measured(call, &mut ready, None))? {
+        match runtime.block_on(measured(call, &mut ready, &[]))? {
             Ok((_, head)) => head,
             Err(code) => return Ok(code),
         }
@@ -132,19 +133,19 @@ pub(super) fn prove(call: &Call, ask: &Prove) -> Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let only = match &ask.item {
-        None => None,
+        None => Vec::new(),
         Some(word) => match find(&ready.page.list, word) {
-            Some((_, item)) => Some(item.id.clone()),
+            Some((_, item)) => vec![item.id.clone()],
             None => return Ok(ExitCode::from(EXIT_USAGE)),
         },
     };
     let runtime = runtime()?;
-    let verdicts = match runtime.block_on(measured(call, &mut ready, only.as_ref()))? {
+    let verdicts = match runtime.block_on(measured(call, &mut ready, &only))? {
         Ok((verdicts, _)) => verdicts,
         Err(code) => return Ok(code),
     };
     runtime.shutdown_background();
-    put(&proven(&ready, only.as_ref()))?;
+    put(&proven(&ready, &only))?;
     Ok(match verdicts.iter().max_by_key(|one| weight(**one)) {
         Some(Verdict::Pass) => ExitCode::SUCCESS,
         Some(Verdict::Fail) => ExitCode::from(EXIT_NO_GO),
@@ -166,12 +167,12 @@ fn weight(verdict: Verdict) -> u8 {
 }
 
 /// The last proof of each check, a line each.
-fn proven(ready: &Ready, only: Option<&ItemId>) -> String {
+fn proven(ready: &Ready, only: &[ItemId]) -> String {
     let judged = ready.page.marks.judge_all(&ready.page.list, now(ready));
     let mut out = String::new();
     for one in judged
         .iter()
-        .filter(|one| only.is_none_or(|id| one.item.id == *id))
+        .filter(|one| only.is_empty() || only.contains(&one.item.id))
     {
         for part in &one.parts {
             let said = part
@@ -234,7 +235,7 @@ async fn recorded(ready: &mut Ready) -> Result<Option<Head>> {
 async fn measured(
     call: &Call,
     ready: &mut Ready,
-    only: Option<&ItemId>,
+    only: &[ItemId],
 ) -> Result<Result<(Vec<Verdict>, Option<Head>), ExitCode>> {
     let address = journal::address(&ready.config)?;
     let opened = Journal::open(&address, Access::Write).await;
@@ -272,7 +273,7 @@ async fn look(
     store: &Journal,
     sight: &Sight,
     story: &Story,
-    only: Option<&ItemId>,
+    only: &[ItemId],
 ) -> Result<Vec<Verdict>> {
     let looker = Looker {
         eyes: &sight.eyes,
@@ -284,30 +285,25 @@ async fn look(
     let jobs = proving::jobs(list, only);
     let of = jobs.len();
     let mut verdicts = Vec::new();
-    let mut failed = None;
-    proving::look(&looker, jobs, async |job, line, outcome| {
-        let kept = proving::record(store, &ready.requester, list, &job, &line, &outcome).await;
-        if let Err(error) = kept {
-            failed.get_or_insert(error);
-            return;
-        }
-        verdicts.push(outcome.verdict);
-        let sign = match outcome.verdict {
+    let mut made = std::pin::pin!(proving::look(&looker, jobs));
+    while let Some(made) = made.next().await {
+        proving::record(store, &ready.requester, list, &made)
+            .await
+            .wrap_err("an outcome is not recorded, so it proves nothing")?;
+        verdicts.push(made.outcome.verdict);
+        let sign = match made.outcome.verdict {
             Verdict::Pass => "[ok]",
             Verdict::Fail => "[X]",
             Verdict::CouldNotRun => "[?]",
         };
         let text = format!(
-            "{sign:<5}{}/{of} {}: {line}: {}",
+            "{sign:<5}{}/{of} {}: {}: {}",
             verdicts.len(),
-            job.items()[0],
-            outcome.said
+            made.job.items()[0],
+            made.line,
+            made.outcome.said
         );
         eprintln!("{}", Clean::line(&text));
-    })
-    .await;
-    match failed {
-        Some(error) => Err(error).wrap_err("an outcome is not recorded, so it proves nothing"),
-        None => Ok(verdicts),
     }
+    Ok(verdicts)
 }
