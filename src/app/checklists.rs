@@ -58,16 +58,14 @@ impl Listed {
         }
         let Entry { actor, body, .. } = entry;
         let at = entry.moment.at;
-        match entry.code {
-            Code::SignedOff => {
-                let by = Signer {
-                    name: actor.user.clone(),
-                    uid: actor.login_uid.unwrap_or(actor.uid),
-                };
-                self.marks.sign(&self.list, body, &by, at);
-            }
-            Code::Evidence => self.marks.prove(&self.list, body, &actor.user, at),
-            _ => {}
+        if entry.code == Code::SignedOff {
+            let by = Signer {
+                name: actor.user.clone(),
+                uid: actor.login_uid.unwrap_or(actor.uid),
+            };
+            self.marks.sign(&self.list, body, &by, at);
+        } else if entry.code == Code::Evidence {
+            self.marks.prove(&self.list, body, &actor.user, at);
         }
     }
 

@@ -137,21 +137,6 @@ impl Call {
 }
 
 impl State {
-    pub const ALL: [Self; 12] = [
-        Self::Proven,
-        Self::Signed,
-        Self::Waived,
-        Self::Dropped,
-        Self::Open,
-        Self::HalfSigned,
-        Self::Unproven,
-        Self::Expired,
-        Self::Changed,
-        Self::Unreadable,
-        Self::CouldNotRun,
-        Self::Failed,
-    ];
-
     pub fn call(self) -> Call {
         match self {
             Self::Proven | Self::Signed | Self::Waived | Self::Dropped => Call::Go,
@@ -283,7 +268,7 @@ impl Marks {
     }
 
     fn state(&self, item: &Item, parts: &[Part<'_>], signers: usize, waived: bool) -> State {
-        let needed = if item.demand.second { 2 } else { 1 };
+        let needed = 1 + usize::from(item.demand.second);
         let worst = parts.iter().map(|part| part.state).max();
         if item.mark == Mark::Dropped {
             return State::Dropped;

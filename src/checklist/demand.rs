@@ -23,6 +23,10 @@ const HASH_DIGITS: usize = 16;
 
 /// What an item has to show before its gate opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is said of an item on its own, as a person writes it"
+)]
 pub struct Demand {
     pub asked: Vec<Asked>,
     /// A person has to say it, whatever is measured.

@@ -8,4 +8,10 @@ macro_rules! shipped {
 }
 
 /// What ships, by name.
-pub const BUILT_IN: &[(&str, &str)] = shipped!["hyper-mission"];
+pub const BUILT_IN: &[(&str, &str)] = shipped![
+    "hyper-mission",
+    "production-readiness",
+    "radiocalico",
+    "flask-service",
+    "laser-calculator",
+];

@@ -10,8 +10,8 @@ use super::secret::SecretRef;
 use super::settings::shown_path;
 use super::value::{self, Parsed, wrong};
 use crate::domain::{
-    BackupForm, BackupName, BackupSource, BackupSpec, Clean, Keep, SecretPlace, StoreSpec,
-    Timestamp,
+    BackupForm, BackupName, BackupSource, BackupSpec, Clean, Keep, RehearsalQuery, SecretPlace,
+    StoreSpec, Timestamp,
 };
 
 /// The name of the store that `directory` is.
@@ -23,14 +23,9 @@ const CREDENTIALS: &str = "take them out; access_key and secret_key say where th
 enum Kind {
     Postgres,
     Redis,
-    Files,
 }
 
-const KINDS: &[(&str, Kind)] = &[
-    ("postgres", Kind::Postgres),
-    ("redis", Kind::Redis),
-    ("files", Kind::Files),
-];
+const KINDS: &[(&str, Kind)] = &[("postgres", Kind::Postgres), ("redis", Kind::Redis)];
 
 pub(super) fn read<'t>(
     reader: &mut Reader<'t>,
@@ -40,11 +35,9 @@ pub(super) fn read<'t>(
     let mut all = Vec::new();
     let mut keys = Vec::new();
     for section in reader.sections(root, "backup") {
-        if section.has("target") {
-            let target = section.get("target").map(|value| value.get_ref());
-            if let Some(target) = target.and_then(|value| value::clean(value).ok()) {
-                keys.push((target, section.span("target")));
-            }
+        let target = section.get("target");
+        if let Some(Ok(target)) = target.map(|value| value::clean(value.get_ref())) {
+            keys.push((target, section.span("target")));
         }
         all.extend(one(reader, &section, base));
     }
@@ -82,6 +75,7 @@ fn one<'t>(reader: &mut Reader<'t>, section: &Section<'t>, base: &Path) -> Optio
     let every = reader.defaulted(section, "every", "\"1 min\"", value::every);
     let rto = reader.optional(section, "rto", value::duration);
     let proof_max = reader.optional(section, "proof_max", value::duration);
+    let rehearsal = rehearsal(reader, section);
     let source = if ours {
         source(reader, section, base)
     } else {
@@ -114,6 +108,26 @@ fn one<'t>(reader: &mut Reader<'t>, section: &Section<'t>, base: &Path) -> Optio
         keep,
         rto,
         proof_max,
+        rehearsal,
+    })
+}
+
+/// The question of a rehearsal, and what it has to give.
+fn rehearsal<'t>(reader: &mut Reader<'t>, section: &Section<'t>) -> Option<RehearsalQuery> {
+    let query = reader.optional(section, "rehearsal_query", value::text);
+    let value = reader.optional(section, "rehearsal_value", value::expectation);
+    if query.is_some() != value.is_some() {
+        let key = if query.is_some() {
+            "rehearsal_query"
+        } else {
+            "rehearsal_value"
+        };
+        let says = "a question and what it has to give go together, and one is missing";
+        reader.conflict(section, key, says, "write both, or neither");
+    }
+    Some(RehearsalQuery {
+        query: query?,
+        value: value?,
     })
 }
 
@@ -157,7 +171,6 @@ fn refuse_without_service<'t>(reader: &mut Reader<'t>, section: &Section<'t>) {
         "database",
         "user",
         "password",
-        "path",
         "store",
         "keep",
         "recipients_file",
@@ -174,9 +187,8 @@ fn source<'t>(reader: &mut Reader<'t>, section: &Section<'t>, base: &Path) -> Op
     let kind = reader.defaulted(section, "kind", "\"postgres\"", value::one_of(KINDS));
     let password = reader.optional(section, "password", secret(base));
     let foreign: &[&str] = match kind {
-        Kind::Postgres => &["path"],
-        Kind::Redis => &["database", "path"],
-        Kind::Files => &["database", "user", "password"],
+        Kind::Postgres => &[],
+        Kind::Redis => &["database"],
     };
     if let Some(key) = foreign.iter().find(|key| section.has(key)) {
         reader.conflict(
@@ -202,13 +214,6 @@ fn source<'t>(reader: &mut Reader<'t>, section: &Section<'t>, base: &Path) -> Op
             service: service?,
             password,
         }),
-        Kind::Files => {
-            let path = reader.required(section, "path", "path = \"/data\"", value::plain_path);
-            Some(BackupSource::Files {
-                service: service?,
-                path: path?,
-            })
-        }
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) struct File {
     pub(super) second_person: bool,
     pub(super) journal_store: Option<JournalStore>,
     pub(super) journal_password: Option<SecretRef>,
+    pub(super) journal_witness: Option<PathBuf>,
     pub(super) theme: Option<Clean>,
     pub(super) ascii: Option<Ascii>,
     pub(super) mouse: bool,
@@ -1034,6 +1035,7 @@ fn read_journal<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path, fi
     file.journal_store = reader.optional(&section, "store", journal::store(base));
     file.journal_password =
         reader.optional(&section, "password", |value| SecretRef::parse(value, base));
+    file.journal_witness = reader.optional(&section, "witness", value::path(base));
     let needs_none = match file.journal_store {
         Some(JournalStore::Sqlite(_)) => true,
         Some(JournalStore::Postgres(_)) => false,

@@ -18,7 +18,7 @@
 //! | `[[traffic]]` | `kind = "metrics"`: `service`, `port`, `path = "/metrics"`, `every = "5 s"`; `kind = "prometheus"`: `service`, `url` (of `[prometheus]`), `selector = ""`, `every = "10 s"`; `kind = "access-log"`: `gateway` (of `[gateway]`), `service`, `every = "5 s"` |
 //! | `[[endpoint]]` | `url`, `name` (the URL), `method = "GET"`, `status`, `headers = { name = "part" }`, `redirect_to`, `follow = false`, `content_type`, `ttfb`, `ca_file`, `connect_to`, `every = "10 s"` |
 //! | `[[certificate]]` | `endpoint = "host:port"` or `file`, `name`, `ca_file`, `on_disk`, `self_signed = false`, `every = "5 min"` |
-//! | `[[backup]]` | `target`, `directory`, `pattern` (ours: `"<target>-*"`), `age_max = "26 h"` or `rpo`, `keep_min = 3`, `size_min = "1 KB"`, `shrink_max = "20 %"`, `every = "1 min"`; made by us: `service`, `kind = "postgres"`, `redis` or `files`, `database`, `user = "postgres"`, `password = { file = "…" }` or `{ env = "…" }`, `path`, `recipients_file`, `identity_file`, `rto`, `proof_max` |
+//! | `[[backup]]` | `target`, `directory`, `pattern` (ours: `"<target>-*"`), `age_max = "26 h"` or `rpo`, `keep_min = 3`, `size_min = "1 KB"`, `shrink_max = "20 %"`, `every = "1 min"`; made by us: `service`, `kind = "postgres"` or `redis`, `database`, `user = "postgres"`, `password = { file = "…" }` or `{ env = "…" }`, `recipients_file`, `identity_file`, `rto`, `proof_max`, `rehearsal_query` and `rehearsal_value = ">= 1"` |
 //! | `[backup.keep]` | `daily = 7`, `weekly = 4`, `monthly = 6`, `min = 3` |
 //! | `[[backup.store]]` | further stores: `name`, `url = "file:///…"` or `"s3://bucket/prefix"`, `endpoint`, `region`, `access_key`, `secret_key` |
 //! | `[prometheus]` | `url`, `token = { file = "…" }` or `{ env = "…" }` |
@@ -567,6 +567,7 @@ impl Resolve<'_> {
         JournalConfig {
             store,
             password: file.journal_password.take(),
+            witness: file.journal_witness.take(),
         }
     }
 

@@ -110,10 +110,11 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
             "database",
             "user",
             "password",
-            "path",
             "store",
             "recipients_file",
             "identity_file",
+            "rehearsal_query",
+            "rehearsal_value",
         ],
     ),
     ("[backup.keep]", &["daily", "weekly", "monthly", "min"]),
@@ -146,7 +147,7 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
             "restarts",
         ],
     ),
-    ("[journal]", &["store", "password"]),
+    ("[journal]", &["store", "password", "witness"]),
     ("[screen]", &["theme", "ascii", "mouse", "time"]),
 ];
 

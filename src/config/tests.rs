@@ -5,7 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{CertificateAt, Environment, Thresholds, TrafficSpec};
+use crate::domain::{
+    BackupSource, CertificateAt, Environment, SecretPlace, Thresholds, TrafficSpec,
+};
 
 const STACK: &str = "[stack]\nname = \"a\"\n";
 
@@ -205,6 +207,61 @@ fn the_example_shows_every_key_and_has_no_problem() {
             "/etc/quarterdeck/prometheus.token"
         )))
     );
+}
+
+#[test]
+fn a_backup_that_is_made_here_knows_its_stores_keys_and_promises() {
+    let shown = EXAMPLE
+        .lines()
+        .filter_map(|line| line.strip_prefix("#     "));
+    let text = format!("{STACK}{}", shown.collect::<Vec<_>>().join("\n"));
+    let stack = parse(&text).unwrap().stack.unwrap();
+    let app = stack.backup("app").unwrap();
+    assert_eq!(app.pattern.as_str(), "app-*");
+    assert_eq!(app.age_max, Duration::from_hours(26));
+    assert_eq!(app.rto, Some(Duration::from_mins(15)));
+    assert_eq!((app.keep.daily, app.keep.min), (7, 3));
+    let stores: Vec<&str> = app.stores.iter().map(|store| store.url.as_str()).collect();
+    assert_eq!(stores, ["file:///var/backups/app", "s3://bucket/app"]);
+    assert!(matches!(
+        &app.source,
+        Some(BackupSource::Postgres { user, password: Some(_), .. }) if user.as_str() == "postgres"
+    ));
+    let offsite = app.store("offsite").unwrap();
+    assert!(
+        matches!(&offsite.access_key, Some(SecretPlace::Env(name)) if name == "BACKUP_ACCESS_KEY")
+    );
+}
+
+#[track_caller]
+fn refused_backup(lines: &str, why: &str) {
+    let bare = "[[backup]]\ntarget = \"p\"\ndirectory = \"b\"\n";
+    let problems = parse(&format!("{STACK}{bare}{lines}")).unwrap_err();
+    let said = problems.to_string();
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn a_backup_that_cannot_be_made_so_is_refused() {
+    refused_backup("", "`pattern` is missing");
+    refused_backup("service = \"s\"", "`database` is missing");
+    refused_backup("pattern = \"*\"\ndatabase = \"d\"", "`service` is missing");
+    refused_backup(
+        "service = \"s\"\ndatabase = \"d\"\nrpo = \"1 h\"\nage_max = \"1 h\"",
+        "the same promise",
+    );
+    refused_backup(
+        "service = \"s\"\ndatabase = \"d\"\npassword = \"hunter2\"",
+        "secrets stay out of this file",
+    );
+    let store = |url: &str| {
+        format!(
+            "service = \"s\"\ndatabase = \"d\"\n[[backup.store]]\nname = \"o\"\nurl = \"{url}\""
+        )
+    };
+    refused_backup(&store("ftp://x/y"), "this kind of store is not known");
+    refused_backup(&store("file:///a/../etc"), "without `..`");
+    refused_backup(&store("s3://key:word@bucket/x"), "credentials");
 }
 
 #[test]

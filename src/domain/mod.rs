@@ -27,7 +27,7 @@ mod time;
 mod traffic;
 
 pub use alert::{Alert, AlertState, Alerts, Rule, ScrapeTarget};
-pub use backup::{Backup, BackupFile};
+pub use backup::{Backup, BackupFile, Copies, Made, Ours, Proven};
 pub use board::{Board, Concern, Finding, ServiceState, Subject};
 pub use certificate::{Certificate, ChainLink, Stapling, Trust};
 pub use container::{
@@ -49,11 +49,11 @@ pub use manifest::{
 pub use measure::{Measure, Unit};
 pub use outcome::{Outcome, Verdict};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
-pub use retention::{Made, removable};
+pub use retention::{Aged, removable};
 pub use secret::SecretPlace;
 pub use stack::{
     BackupSource, BackupSpec, CertificateAt, CertificateSpec, ChecklistSpec, EndpointSpec,
-    Environment, Keep, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
+    Environment, Keep, RehearsalQuery, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

@@ -11,7 +11,7 @@ use super::{Keep, Timestamp};
 
 /// One backup as the policy sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Made {
+pub struct Aged {
     pub at: Timestamp,
     /// Its file is there, as it was written.
     pub good: bool,
@@ -21,7 +21,7 @@ pub struct Made {
 ///
 /// A backup that does not count is never removed by age alone: it goes once the policy is satisfied without it, which is
 /// when at least `min` good ones are newer.
-pub fn removable(all: &[Made], keep: Keep) -> Vec<usize> {
+pub fn removable(all: &[Aged], keep: Keep) -> Vec<usize> {
     let least = usize::try_from(keep.min.max(1)).unwrap_or(usize::MAX);
     let mut good: Vec<usize> = (0..all.len()).filter(|&i| all[i].good).collect();
     good.sort_by_key(|&i| std::cmp::Reverse(all[i].at));
@@ -44,7 +44,7 @@ pub fn removable(all: &[Made], keep: Keep) -> Vec<usize> {
 
 /// `good` is newest first.
 fn newest_of_each(
-    all: &[Made],
+    all: &[Aged],
     good: &[usize],
     many: u32,
     period: fn(Timestamp) -> (i32, u32),
@@ -95,8 +95,8 @@ mod tests {
         }
     }
 
-    fn ago(days: u64, good: bool) -> Made {
-        Made {
+    fn ago(days: u64, good: bool) -> Aged {
+        Aged {
             at: Timestamp(NOW - days * DAY_MS),
             good,
         }
@@ -104,7 +104,7 @@ mod tests {
 
     #[track_caller]
     fn check(ages: &[(u64, bool)], policy: Keep, removed: &[u64]) {
-        let all: Vec<Made> = ages.iter().map(|&(days, good)| ago(days, good)).collect();
+        let all: Vec<Aged> = ages.iter().map(|&(days, good)| ago(days, good)).collect();
         let ages: Vec<u64> = removable(&all, policy)
             .into_iter()
             .map(|i| ages[i].0)
@@ -164,18 +164,18 @@ mod tests {
             ages in prop::collection::vec((0_u64..2000, any::<bool>()), 0..60),
             (daily, weekly, monthly, min) in (0_u32..9, 0_u32..9, 0_u32..9, 0_u32..9),
         ) {
-            let all: Vec<Made> = ages.iter().map(|&(days, good)| ago(days, good)).collect();
+            let all: Vec<Aged> = ages.iter().map(|&(days, good)| ago(days, good)).collect();
             let policy = keep(daily, weekly, monthly, min);
             let removed = removable(&all, policy);
             let good = all.iter().filter(|made| made.good).count();
-            let left: Vec<&Made> = (0..all.len())
+            let left: Vec<&Aged> = (0..all.len())
                 .filter(|i| !removed.contains(i) && all[*i].good)
                 .map(|i| &all[i])
                 .collect();
             prop_assert!(left.len() >= good.min(min.max(1) as usize));
             let newest = all.iter().filter(|made| made.good).map(|made| made.at).max();
             prop_assert_eq!(left.iter().map(|made| made.at).max(), newest);
-            let kept: Vec<Made> = (0..all.len())
+            let kept: Vec<Aged> = (0..all.len())
                 .filter(|i| !removed.contains(i))
                 .map(|i| all[i])
                 .collect();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Clean, SecretPlace};
+use super::{Clean, Expectation, SecretPlace};
 
 /// How loud the header is about where we are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +192,16 @@ pub struct BackupSpec {
     /// A rehearsed restore older than this proves no more.
     #[serde(default)]
     pub proof_max: Option<Duration>,
+    /// What a rehearsal asks the restored database beside counting it.
+    #[serde(default)]
+    pub rehearsal: Option<RehearsalQuery>,
+}
+
+/// One question that gives one value, and what that has to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RehearsalQuery {
+    pub query: String,
+    pub value: Expectation,
 }
 
 impl BackupSpec {
@@ -213,6 +223,7 @@ impl BackupSpec {
             keep: Keep::default(),
             rto: None,
             proof_max: None,
+            rehearsal: None,
         }
     }
 
@@ -238,16 +249,12 @@ pub enum BackupSource {
         user: Option<Clean>,
         password: Option<SecretPlace>,
     },
-    /// A folder in the container, such as the place where a volume is mounted.
-    Files { service: Clean, path: Clean },
 }
 
 impl BackupSource {
     pub fn service(&self) -> &Clean {
         match self {
-            Self::Postgres { service, .. }
-            | Self::Redis { service, .. }
-            | Self::Files { service, .. } => service,
+            Self::Postgres { service, .. } | Self::Redis { service, .. } => service,
         }
     }
 }

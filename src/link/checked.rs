@@ -6,9 +6,13 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use hyper::body::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::store::Fetching;
+use super::store::seal::Opened;
 use crate::domain::Digest;
 
 /// How `pg_dump`'s own format begins.
@@ -110,6 +114,57 @@ impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
             into.set_filled(before);
         }
         Poll::Ready(checked)
+    }
+}
+
+/// Blocks of a store as one stream.
+pub struct Blocks {
+    coming: BoxStream<'static, io::Result<Bytes>>,
+    left: Bytes,
+}
+
+impl Blocks {
+    pub fn plain(fetching: Fetching) -> Self {
+        Self::of(stream::try_unfold(fetching, async |mut fetching| {
+            let block = fetching.next().await.map_err(io::Error::other)?;
+            Ok(block.map(|block| (block, fetching)))
+        }))
+    }
+
+    pub fn opened(opened: Opened) -> Self {
+        Self::of(stream::try_unfold(opened, async |mut opened| {
+            let block = opened.next().await;
+            let block = block.map_err(|reason| io::Error::other(reason.to_string()))?;
+            Ok(block.map(|block| (block, opened)))
+        }))
+    }
+
+    fn of(coming: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        Self {
+            coming: coming.boxed(),
+            left: Bytes::new(),
+        }
+    }
+}
+
+impl AsyncRead for Blocks {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // An empty block is not the end.
+        while this.left.is_empty() {
+            match ready!(this.coming.poll_next_unpin(context)) {
+                Some(Ok(block)) => this.left = block,
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let piece = this.left.split_to(this.left.len().min(into.remaining()));
+        into.put_slice(&piece);
+        Poll::Ready(Ok(()))
     }
 }
 

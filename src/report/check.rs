@@ -18,18 +18,49 @@ pub(super) fn line(
     now: Timestamp,
     exit_code: u8,
 ) -> String {
-    let word = match exit_code {
-        0 => "OK",
-        1 => "WARNING",
-        2 => "CRITICAL",
-        _ => "UNKNOWN",
-    };
+    let word = word(exit_code);
     let said = said(concerns, findings);
     // The bar parts text from figures.
     let text = format!("{}: {said}", board.stack.name).replace('|', "/");
     format!(
         "QUARTERDECK {word} - {text} |{}",
         figures(board, findings, now)
+    )
+}
+
+fn word(exit_code: u8) -> &'static str {
+    match exit_code {
+        0 => "OK",
+        1 => "WARNING",
+        2 => "CRITICAL",
+        _ => "UNKNOWN",
+    }
+}
+
+/// The same of backups alone.
+pub fn backups_line(board: &Board, now: Timestamp, exit_code: u8) -> String {
+    let all: Vec<String> = board
+        .of_kind(SourceKind::Backup)
+        .map(|(source, watched)| {
+            let said = match (watched.reading(), &watched.fault) {
+                (_, Some((_, fault))) => fault.to_string(),
+                (Some(reading), None) => reading.summary.to_string(),
+                (None, None) => "not seen yet".to_owned(),
+            };
+            let about = format!("{}: {said}", source.name);
+            fit(&about, FINDING_COLUMNS).to_owned()
+        })
+        .collect();
+    let said = if all.is_empty() {
+        "no backup is configured".to_owned()
+    } else {
+        all.join("; ")
+    };
+    format!(
+        "QUARTERDECK BACKUPS {} - {} |{}",
+        word(exit_code),
+        said.replace('|', "/"),
+        backup_figures(board, now)
     )
 }
 
@@ -69,8 +100,7 @@ fn said(concerns: &[Concern], findings: &[Finding]) -> String {
 /// `'label'=value[unit];warn;crit`, only of what was seen lately.
 fn figures(board: &Board, findings: &[Finding], now: Timestamp) -> String {
     let mut out = format!(" 'findings'={}", findings.len());
-    let fresh =
-        |watched: &Watched| matches!(watched.freshness(now), Freshness::Fresh | Freshness::Old(_));
+    let fresh = |watched: &Watched| is_fresh(watched, now);
     let limits = &board.stack.thresholds;
     let seen = board
         .of_kind(SourceKind::Containers)
@@ -115,8 +145,18 @@ fn figures(board: &Board, findings: &[Finding], now: Timestamp) -> String {
             days_left(end, now)
         );
     }
+    out.push_str(&backup_figures(board, now));
+    out
+}
+
+fn is_fresh(watched: &Watched, now: Timestamp) -> bool {
+    matches!(watched.freshness(now), Freshness::Fresh | Freshness::Old(_))
+}
+
+fn backup_figures(board: &Board, now: Timestamp) -> String {
+    let mut out = String::new();
     for (_, watched, backup) in board.backups() {
-        if let Some(file) = backup.last_good().filter(|_| fresh(watched)) {
+        if let Some(file) = backup.last_good().filter(|_| is_fresh(watched, now)) {
             let age = now.since(file.at).as_secs();
             let _ = write!(
                 out,

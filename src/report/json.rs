@@ -560,6 +560,8 @@ pub(super) struct BackupView {
     kept: u32,
     keep_min: u32,
     proven_at: Option<String>,
+    /// What the manifest says, and what the other stores have; `null` where somebody else makes them.
+    ours: Option<crate::domain::Ours>,
 }
 
 #[derive(Serialize)]
@@ -589,6 +591,7 @@ pub(super) fn backups(board: &Board, now: Timestamp) -> Vec<Block<BackupView>> {
         kept: backup.kept,
         keep_min: backup.keep_min,
         proven_at: at(backup.proven),
+        ours: backup.ours.clone(),
     };
     blocks(board, SourceKind::Backup, now, |detail| match detail {
         Detail::Backup(backup) => Some(view(backup)),

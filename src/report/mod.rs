@@ -14,6 +14,7 @@ mod table;
 #[cfg(test)]
 mod yard;
 
+pub use check::backups_line;
 pub use gate::{Seal, gate_html, gate_json, gate_junit, gate_markdown, gate_text};
 pub use lists::{backups, certs, containers, traffic};
 pub use status::{StatusReport, status};

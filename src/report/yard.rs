@@ -348,6 +348,7 @@ fn backup(text: &impl Fn(&str) -> Clean) -> Backup {
         age_max_s: 93_600,
         keep_min: 3,
         proven: None,
+        ours: None,
     }
 }
 

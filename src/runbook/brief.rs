@@ -70,8 +70,12 @@ fn changes_something(step: &Step) -> bool {
         | Step::Switch(_)
         | Step::Notify(_)
         | Step::RestoreBeside(_)
+        | Step::CopyBeside(_)
         | Step::SwapDatabase(_)
-        | Step::Persistence(_) => true,
+        | Step::Persistence(_)
+        | Step::Backup(_)
+        | Step::BackupCopy(_)
+        | Step::BackupPrune(_) => true,
         // Out of the gateway and back is how, not what; a drain that stays is said as a note.
         Step::Drain(_)
         | Step::Undrain(_)
@@ -136,7 +140,9 @@ fn unchanged(ground: &Ground<'_>) -> Vec<Clean> {
                 services.insert(reload.service.clone());
             }
             Step::Switch(_) => services.extend(scene.gateway.service.clone()),
-            Step::RestoreBeside(_) | Step::SwapDatabase(_) => databases = true,
+            Step::RestoreBeside(_) | Step::CopyBeside(_) | Step::SwapDatabase(_) => {
+                databases = true;
+            }
             _ => {}
         }
     }

@@ -13,10 +13,14 @@ macro_rules! shipped {
 
 /// What ships, by id.
 pub const BUILT_IN: &[(&str, &str)] = shipped![
+    "backup",
+    "backup-copy",
+    "backup-prune",
     "blue-green",
     "deploy",
     "gateway-reload",
     "gateway-rollback",
+    "migrate-database",
     "persistence-check",
     "restart-unhealthy",
     "restore",

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::app::Event;
 use crate::config::SecretRef;
 use crate::domain::{Clean, ContainerId, EngineEvent, Health, SourceId, Stack};
+use crate::journal::Address;
 use crate::link::docker::Engine;
 
 use super::accident::Accident;
@@ -40,6 +41,8 @@ pub(super) enum Subject {
         stack: Arc<Stack>,
         /// For its Prometheus.
         token: Option<SecretRef>,
+        /// Knows which restores were proven.
+        journal: Option<Address>,
     },
     /// Find out: the project of this name, or the one that suits best.
     Discover {
@@ -151,19 +154,23 @@ async fn work(
     outbox: Outbox,
     mut orders: mpsc::Receiver<Order>,
 ) {
-    let (stack, token) = match subject {
-        Subject::Stack { stack, token } => (stack, token),
+    let (stack, token, journal) = match subject {
+        Subject::Stack {
+            stack,
+            token,
+            journal,
+        } => (stack, token, journal),
         Subject::Discover { project, here } => {
             tokio::select! {
                 found = search(&engine, project.as_deref(), &here, clock, &outbox) => match found {
-                    Some(stack) => (stack, None),
+                    Some(stack) => (stack, None, None),
                     None => return,
                 },
                 () = closed(&mut orders) => return,
             }
         }
     };
-    let (watches, streams) = Watches::start(&engine, &stack, token.as_ref(), clock);
+    let (watches, streams) = Watches::start(&engine, &stack, token.as_ref(), journal, clock);
     if outbox.turn(Turn::Watching(watches.expected.clone())).await {
         pass_on(&watches, streams, &outbox, &mut orders).await;
     }

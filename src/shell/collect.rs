@@ -16,6 +16,7 @@ use crate::link::docker::Engine;
 
 use super::clock::Clock;
 use super::discover::{blind, discover};
+use super::proofs;
 use super::watches::{Streams, Watches};
 
 /// How long the commands wait for answers when nobody says otherwise.
@@ -119,7 +120,7 @@ async fn gather(
 ) -> Board {
     let stack = Arc::new(stack);
     let token = config.prometheus_token.as_ref();
-    let (watches, streams) = Watches::start(engine, &stack, token, clock);
+    let (watches, streams) = Watches::start(engine, &stack, token, proofs::place(config), clock);
     let mut board = Board::new(Stack::clone(&stack));
     let mut waiting = Waiting::default();
     for (source, period) in &watches.expected {

@@ -37,7 +37,7 @@ use super::identity::Identity;
 use super::recording::Player;
 use super::terminal::{SLOW_WRITE, STALLED_MAX, Terminal, TerminalEvent};
 use super::training::Trainer;
-use super::{checklists, look, own_log, save};
+use super::{checklists, look, own_log, proofs, save};
 
 /// Turns that wait. Beyond it the watches wait: they are slower than a loop that does nothing else.
 const TURNS_MAX: usize = 1024;
@@ -125,6 +125,7 @@ fn run_with(
         Some(stack) => Subject::Stack {
             stack: Arc::new(stack.clone()),
             token: config.prometheus_token.clone(),
+            journal: proofs::place(config),
         },
         None => Subject::Discover {
             project: options.project.clone(),

@@ -15,16 +15,19 @@ pub mod driver;
 pub mod identity;
 mod look;
 mod own_log;
+mod proofs;
 mod proving;
 mod recording;
 mod revisions;
 pub mod runbooks;
 mod save;
 mod scene;
+mod secrets;
 mod stat;
 pub mod terminal;
 mod training;
 mod watches;
+mod witness;
 
 use crate::domain::Clean;
 

@@ -12,7 +12,7 @@ use super::collect::subject;
 use super::revisions::revisions;
 use crate::app::story::Story;
 use crate::config::{Config, GatewayUpstream};
-use crate::domain::{Clean, Container, Environment, Fault, FaultKind, Stack, Timestamp};
+use crate::domain::{Clean, Container, Fault, FaultKind, Stack, Timestamp};
 use crate::engine::{Person, Phase, Verdict};
 use crate::journal::Mode;
 use crate::link::docker::{Engine, Listed};
@@ -88,13 +88,7 @@ impl Sight {
     }
 
     pub(super) fn mode(&self) -> Mode {
-        match self.stack.environment {
-            Environment::Training => Mode::Training,
-            Environment::Production
-            | Environment::Staging
-            | Environment::Development
-            | Environment::Other(_) => Mode::Live,
-        }
+        super::proofs::mode(&self.stack)
     }
 
     /// The stack now. `story`: what earlier runs took.

@@ -12,16 +12,17 @@ use tokio::time::timeout;
 
 use crate::config::{Config, SecretRef};
 use crate::domain::{
-    Clean, ContainerId, ContainerState, EngineEvent, LogLine, Sighting, SourceId, Stack, Stream,
-    TrafficSpec,
+    BackupSource, BackupSpec, Clean, ContainerId, ContainerState, EngineEvent, Fault, FaultKind,
+    LogLine, Sighting, SourceId, Stack, Stream, TrafficSpec,
 };
+use crate::journal::Address;
 use crate::link::accesslog::{self, Feeder};
-use crate::link::docker::{Address, Engine};
+use crate::link::docker::{self, Engine};
 use crate::link::prometheus::Prometheus;
 use crate::link::tls::Roots;
 use crate::probe::Look;
 use crate::probe::alerts::AlertsProbe;
-use crate::probe::backup::BackupProbe;
+use crate::probe::backup::{Asked, BackupProbe};
 use crate::probe::certificate::CertificateProbe;
 use crate::probe::containers::ContainersProbe;
 use crate::probe::endpoint::EndpointProbe;
@@ -33,6 +34,8 @@ use crate::probe::usage::UsageProbe;
 use crate::watch::{events, logs, supervise};
 
 use super::clock::Clock;
+use super::proofs::{self, Known};
+use super::secrets;
 
 /// Sightings that wait to be taken in. A console that does not keep up with two hundred sources has stopped.
 const SIGHTINGS_MAX: usize = 256;
@@ -64,11 +67,13 @@ pub(super) struct Watches {
 }
 
 impl Watches {
-    /// Starts to look at `stack`. Needs a runtime around it; returns at once. `token` is for its Prometheus.
+    /// Starts to look at `stack`. Needs a runtime around it; returns at once. `token` is for its Prometheus; the `journal`
+    /// knows which restores were proven.
     pub(super) fn start(
         engine: &Engine,
         stack: &Arc<Stack>,
         token: Option<&SecretRef>,
+        journal: Option<Address>,
         clock: Clock,
     ) -> (Self, Streams) {
         let (sightings, sightings_out) = mpsc::channel(SIGHTINGS_MAX);
@@ -121,7 +126,9 @@ impl Watches {
         for spec in &stack.traffic {
             watches.look_at_traffic(engine, spec, stack, token, &view);
         }
+        let known = watches.follow_proofs(stack, journal);
         watches.look_outside(stack, token);
+        watches.look_at_backups(engine, stack, &known);
         let streams = Streams {
             sightings: sightings_out,
             happenings: happenings_out,
@@ -198,6 +205,16 @@ impl Watches {
         }
     }
 
+    /// Without a journal, or without backups, the end is closed and nobody waits for it.
+    fn follow_proofs(&mut self, stack: &Stack, journal: Option<Address>) -> watch::Receiver<Known> {
+        let (known, view) = watch::channel(None);
+        if let Some(address) = journal.filter(|_| !stack.backups.is_empty()) {
+            self.tasks
+                .spawn(proofs::follow(address, proofs::mode(stack), known));
+        }
+        view
+    }
+
     /// What is looked at without the engine.
     fn look_outside(&mut self, stack: &Stack, token: Option<&SecretRef>) {
         let roots = Roots::system_lazily();
@@ -215,9 +232,6 @@ impl Watches {
                 roots.clone(),
             ));
         }
-        for spec in &stack.backups {
-            self.look(BackupProbe::new(spec.clone()));
-        }
         if let Some(url) = &stack.prometheus {
             self.look(AlertsProbe::new(prometheus(stack, url, token)));
         }
@@ -225,6 +239,12 @@ impl Watches {
             stack.disks.clone(),
             stack.thresholds.clone(),
         ));
+    }
+
+    fn look_at_backups(&mut self, engine: &Engine, stack: &Stack, known: &watch::Receiver<Known>) {
+        for spec in &stack.backups {
+            self.look(backup(engine, &stack.name, spec).proofs(known.clone()));
+        }
     }
 
     /// Traffic is looked at where the replicas are: the first look waits until they have been listed.
@@ -332,6 +352,31 @@ async fn follow_access_log(
     }
 }
 
+/// With the stores where we make them; one that cannot be opened is a fault of the source.
+fn backup(engine: &Engine, project: &Clean, spec: &BackupSpec) -> BackupProbe {
+    let probe = BackupProbe::new(spec.clone());
+    let probe = match &spec.source {
+        None => return probe,
+        Some(BackupSource::Redis { .. }) => probe,
+        Some(BackupSource::Postgres {
+            service,
+            database,
+            user,
+            ..
+        }) => probe.server(
+            engine.clone(),
+            Asked {
+                project: project.clone(),
+                service: service.clone(),
+                database: database.clone(),
+                user: user.clone(),
+            },
+        ),
+    };
+    let stores = secrets::stores(spec);
+    probe.stores(stores.map_err(|error| Fault::new(FaultKind::Misconfigured, error.to_string())))
+}
+
 /// The token is for the address of `[prometheus]` alone: another server has no business with it.
 fn prometheus(stack: &Stack, url: &Clean, token: Option<&SecretRef>) -> Prometheus {
     let prometheus = Prometheus::new(url);
@@ -349,5 +394,5 @@ pub(super) fn engine_of(config: &Config) -> Engine {
         .clone()
         .or_else(|| config.paths.state_dir.clone())
         .unwrap_or_else(|| PathBuf::from("/tmp/quarterdeck"));
-    Engine::new(Address::from(&config.engine), runtime)
+    Engine::new(docker::Address::from(&config.engine), runtime)
 }

@@ -72,7 +72,7 @@ impl Beside {
     async fn examined(&self, hands: &Hands) -> Result<Seen, Clean> {
         let spec = place::spec(hands, &self.target)?;
         let (place, _) = place::find(hands, &self.target).await?;
-        let chosen = supply::choose(spec, &self.backup).await?;
+        let chosen = supply::choose(hands, spec, &self.backup).await?;
         let facts: Facts = place.server.row(hands, place.apart(), FACTS).await?;
         self.is_the_one(&chosen, &place, &facts)?;
         tools(hands, &place, &chosen, &facts).await?;
@@ -82,7 +82,7 @@ impl Beside {
             "reading all of {} before anything is made",
             chosen.name()
         )));
-        chosen.examine(spec).await?;
+        chosen.examine(hands, spec).await?;
         Ok(Seen {
             place,
             backup: chosen.pinned(),
@@ -262,7 +262,7 @@ pub(super) async fn restored_from(
                 "{beside} does not say from which backup it was made: its restore has not ended"
             ))
         })?;
-    let chosen = supply::choose(spec, &Clean::line(name)).await?;
+    let chosen = supply::choose(hands, spec, &Clean::line(name)).await?;
     if mark(&chosen.pinned()) != found {
         return Err(Clean::line(&format!(
             "the manifest of {name} has changed since {beside} was restored from it; plan again"
@@ -294,7 +294,7 @@ impl Act for Beside {
     async fn perform(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
         let Seen { place, backup } = kept(before)?;
         let spec = place::spec(hands, &self.target)?;
-        let chosen = supply::choose(spec, &Clean::from(backup.name.as_str())).await?;
+        let chosen = supply::choose(hands, spec, &Clean::from(backup.name.as_str())).await?;
         if chosen.pinned() != backup {
             return Err(Clean::line(&format!(
                 "{} is another one than when this step began; plan again",
@@ -312,7 +312,7 @@ impl Act for Beside {
         };
         goal.prepare(hands).await?;
         let made = goal.extensions(hands, &chosen.content).await?;
-        let dump = chosen.open(spec).await?;
+        let dump = chosen.open(hands, spec).await?;
         goal.pour(hands, dump, made).await?;
         goal.analyze(hands).await?;
         owners::hand_over(hands, &place, &beside).await?;

@@ -29,7 +29,7 @@ const ANSWER: Bounds = Bounds {
 const EAGER_EVERY: Duration = Duration::from_millis(100);
 
 /// What takes longer than this to start is not made faster by looking.
-const EAGER_FOR: Duration = Duration::from_secs(60);
+const EAGER_FOR: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

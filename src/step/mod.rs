@@ -6,6 +6,7 @@
 //! same `before` after any crash: it does only what is still missing.
 
 mod answers;
+mod backup;
 mod beside;
 mod check;
 mod command;
@@ -17,6 +18,7 @@ mod gateway;
 mod healthy;
 mod http;
 mod hurry;
+mod migrate;
 mod notify;
 mod persistence;
 mod proof;
@@ -53,6 +55,7 @@ use crate::probe::check::{Eyes, Outcome};
 
 pub use self::http::Http;
 pub use answers::Answers;
+pub use backup::{Backup, BackupCopy, BackupPrune};
 pub use beside::{Beside, Verify};
 pub use check::CheckStep;
 pub use command::Command;
@@ -62,7 +65,10 @@ pub use exec::Exec;
 pub use gateway::drained_of;
 pub use healthy::Healthy;
 pub use hurry::{Hasten, Hurry};
+pub use migrate::CopyBeside;
 pub use notify::Notify;
+pub use persistence::Persistence;
+pub use rehearse::Rehearse;
 pub use reload::Reload;
 pub use replace::Replace;
 pub use restart::Restart;
@@ -172,10 +178,14 @@ pub enum Step {
     Rehearse(Rehearse),
     RestoreBeside(Beside),
     VerifyBeside(Verify),
+    CopyBeside(CopyBeside),
     CompareLive(Compare),
     SwapDatabase(Swap),
     Answers(Answers),
     Persistence(Persistence),
+    Backup(Backup),
+    BackupCopy(BackupCopy),
+    BackupPrune(BackupPrune),
 }
 
 fn grace() -> Duration {
@@ -235,10 +245,14 @@ macro_rules! each {
             Step::Rehearse($of) => $call,
             Step::RestoreBeside($of) => $call,
             Step::VerifyBeside($of) => $call,
+            Step::CopyBeside($of) => $call,
             Step::CompareLive($of) => $call,
             Step::SwapDatabase($of) => $call,
             Step::Answers($of) => $call,
             Step::Persistence($of) => $call,
+            Step::Backup($of) => $call,
+            Step::BackupCopy($of) => $call,
+            Step::BackupPrune($of) => $call,
         }
     };
 }
@@ -247,7 +261,12 @@ impl Step {
     /// It changes nothing, so that it may end at any moment.
     fn only_looks(&self) -> bool {
         match self {
-            Self::Wait(_) | Self::Healthy(_) | Self::Check(_) => true,
+            Self::Wait(_)
+            | Self::Healthy(_)
+            | Self::Check(_)
+            | Self::VerifyBeside(_)
+            | Self::CompareLive(_)
+            | Self::Answers(_) => true,
             Self::Restart(_)
             | Self::Stop(_)
             | Self::Start(_)
@@ -261,7 +280,15 @@ impl Step {
             | Self::Undrain(_)
             | Self::Reload(_)
             | Self::Switch(_)
-            | Self::Notify(_) => false,
+            | Self::Notify(_)
+            | Self::Rehearse(_)
+            | Self::RestoreBeside(_)
+            | Self::CopyBeside(_)
+            | Self::SwapDatabase(_)
+            | Self::Persistence(_)
+            | Self::Backup(_)
+            | Self::BackupCopy(_)
+            | Self::BackupPrune(_) => false,
         }
     }
 }
@@ -466,6 +493,15 @@ mod tests {
             (
                 json!({"kind": "notify", "url": {"env": "HOOK"}, "text": "done"}),
                 "Tell people: done",
+            ),
+            (json!({"kind": "backup", "target": "app"}), "Back up app"),
+            (
+                json!({"kind": "backup-copy", "target": "app"}),
+                "Copy the backups of app to the stores that lack them",
+            ),
+            (
+                json!({"kind": "backup-prune", "target": "app"}),
+                "Remove the backups of app that the policy does not keep",
             ),
         ];
         for (written, said) in kinds {

@@ -202,7 +202,7 @@ mod tests {
     fn what_was_seen_comes_back_from_the_journal() {
         let seen = Seen {
             place: serde_json::from_value(json!({
-                "server": {"id": "a", "replica": "postgres-1", "user": "u"},
+                "server": {"id": "a", "replica": "postgres-1", "user": "u", "password": null},
                 "database": "d", "run": "r_1",
             }))
             .unwrap(),

@@ -86,7 +86,7 @@ impl Rehearse {
         let spec = place::spec(hands, &self.target)?;
         let began = (hands.now)();
         let clock = Instant::now();
-        let chosen = supply::choose(spec, &Clean::from(seen.backup.name.as_str())).await?;
+        let chosen = supply::choose(hands, spec, &Clean::from(seen.backup.name.as_str())).await?;
         if chosen.pinned() != seen.backup {
             return Err(Clean::line(&format!(
                 "{} is another one than when this step began; plan again",
@@ -156,7 +156,8 @@ async fn restored(
     };
     goal.prepare(hands).await?;
     let made = goal.extensions(hands, &chosen.content).await?;
-    goal.pour(hands, chosen.open(spec).await?, made).await?;
+    goal.pour(hands, chosen.open(hands, spec).await?, made)
+        .await?;
     let found = tally::tally(hands, &server, DATABASE).await?;
     let asked = match &spec.rehearsal {
         Some(question) => Some(ask(hands, &server, question).await?),
@@ -221,7 +222,7 @@ impl Act for Rehearse {
             )));
         };
         let like = target::find(hands, service).await?;
-        let chosen = supply::choose(spec, &self.backup).await?;
+        let chosen = supply::choose(hands, spec, &self.backup).await?;
         keep(&Seen {
             backup: chosen.pinned(),
             like: like.id,

@@ -45,6 +45,7 @@ pub(super) async fn make(
         id,
         replica: Clean::line(&name),
         user: Clean::from(SUPERUSER),
+        password: None,
     };
     ready(hands, &server).await?;
     Ok(server)

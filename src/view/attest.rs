@@ -19,9 +19,8 @@ pub(super) fn health(state: State) -> Health {
     match state {
         State::Proven | State::Signed => Health::Good,
         State::Waived => Health::Poor,
-        State::Dropped => Health::None,
+        State::Dropped | State::Open | State::HalfSigned => Health::None,
         State::Failed => Health::Bad,
-        State::Open | State::HalfSigned => Health::None,
         State::Unproven
         | State::Expired
         | State::Changed

@@ -58,7 +58,7 @@ fn nothing_failed(operator: &Operator, words: &[&str]) {
         .last()
         .unwrap_or_else(|| panic!("{words:?} has no end"))["tap"];
     assert_eq!(tap["failed"], 0, "{words:?}: {tap}");
-    assert!(tap["sent"].as_u64().unwrap() > 50, "{words:?}: {tap}");
+    assert!(tap["sent"].as_u64().unwrap() > 0, "{words:?}: {tap}");
 }
 
 fn list(stack: &Stack) -> String {
@@ -116,7 +116,7 @@ impl SickImage {
     }
 }
 
-fn executable(path: &Path, text: &str) {
+pub(crate) fn executable(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

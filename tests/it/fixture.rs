@@ -392,6 +392,7 @@ fn backup() -> Backup {
         age_max_s: 26 * 3600,
         keep_min: 7,
         proven: None,
+        ours: None,
     }
 }
 

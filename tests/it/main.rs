@@ -7,6 +7,8 @@
 
 mod acting;
 mod architecture;
+mod backups;
+mod bucket;
 mod checklist;
 mod checks;
 mod cli;
@@ -21,6 +23,7 @@ mod fixture;
 mod grades;
 mod journal;
 mod metrics;
+mod no_record;
 mod proving;
 mod pty;
 mod range;
@@ -29,6 +32,7 @@ mod recording;
 mod restores;
 mod runbooks;
 mod runs;
+mod second_engine;
 mod shipped;
 mod simulation;
 mod stack;

@@ -502,6 +502,8 @@ async fn the_reference_stack_is_proven_signed_and_broken() {
     let own = Pipeline::new("");
     // The files that the configuration names stay where they are.
     let config = config.replace("tls/", &format!("{}/tls/", stack.folder().display()));
+    let runbooks = concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks");
+    let config = config.replace("../../../runbooks", runbooks);
     let journal = format!(
         "\n[journal]\nstore = \"sqlite:{}\"\n",
         own.journal().display()
@@ -707,4 +709,47 @@ fn a_presentation_goes_through_the_items_and_the_list_stands_where_it_ended() {
     let rows = quarterdeck::app::rows(&model);
     let at = model.list().at;
     assert_eq!(rows[at].key().0, "go.md certificate");
+}
+
+/// A browser of this machine, by the names that distributions give it.
+fn browser() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    std::env::split_paths(&path)
+        .flat_map(|folder| names.map(|name| folder.join(name)))
+        .find(|file| file.is_file())
+}
+
+#[test]
+fn a_browser_draws_the_exported_page() {
+    let Some(browser) = browser() else {
+        eprintln!("skipped: no browser (chromium)");
+        return;
+    };
+    let own = Pipeline::new("[stack]\nname = \"s\"\n\n[journal]\nstore = \"sqlite:journal.db\"\n");
+    fs::write(own.home.path().join("go.md"), RANGE_PAGE).unwrap();
+    let file = own.home.path().join("report.html");
+    own.out(&["export", "go.md", "--out", file.to_str().unwrap()]);
+    let picture = own.home.path().join("report.png");
+    let output = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+        ])
+        .args(["--window-size=420,900", "--virtual-time-budget=1000"])
+        .arg(format!(
+            "--user-data-dir={}",
+            own.home.path().join("profile").display()
+        ))
+        .arg(format!("--screenshot={}", picture.display()))
+        .arg(format!("file://{}", file.display()))
+        .env("HOME", own.home.path())
+        .output()
+        .unwrap();
+    let drawn = fs::read(&picture).unwrap_or_else(|_| panic!("{output:?}"));
+    assert!(drawn.starts_with(b"\x89PNG"));
+    // A page that is blank packs into a few hundred bytes.
+    assert!(drawn.len() > 8000, "{} bytes", drawn.len());
 }

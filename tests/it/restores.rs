@@ -543,3 +543,79 @@ fn a_damaged_or_foreign_backup_is_refused_before_anything_is_touched() {
         "it was undone: {said}"
     );
 }
+
+/// Run and driver of the run that is on.
+fn driver(operator: &Operator) -> Option<(String, rustix::process::Pid)> {
+    let output = operator.ask(&["runs", "--json"]);
+    let runs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut all = runs["runs"].as_array()?.iter();
+    let run = all.find(|run| run["driver"].is_string())?;
+    let pid = run["driver"].as_str()?.rsplit('/').nth(1)?.parse().ok()?;
+    let pid = rustix::process::Pid::from_raw(pid)?;
+    Some((run["run"].as_str()?.to_owned(), pid))
+}
+
+/// `kill -9` after so many steps, then the word; what is live afterwards.
+fn killed_after(database: &Database, stack: &Stack, steps: usize, word: &str) -> (u64, u64) {
+    let operator = Operator::new(stack);
+    operator.store(&database.dump(), &database.manifest());
+    database.sql(DATABASE, "DELETE FROM missions WHERE title = 'mission 3'");
+    let restore = [
+        "run",
+        "restore",
+        "target=app",
+        "hold=false",
+        "--confirm=app@hyper-mission",
+    ];
+    let mut watcher = operator.command(&restore).spawn().unwrap();
+    let (run, pid) = until("a driver owns the run", || driver(&operator));
+    until("the run is so far", || {
+        (operator.steps_done() >= steps).then_some(())
+    });
+    let was_killed = killed(pid);
+    let _ = watcher.kill();
+    let _ = watcher.wait();
+    // Whatever the moment was: a database answers under the live name.
+    let _ = database.rows();
+    if was_killed {
+        if word == "undo" {
+            let (_, said) = operator.said(&["undo", &run]);
+            eprintln!("{steps} {word}: {}", said.trim());
+        }
+        let (code, said) = operator.said(&["resume", &run]);
+        assert!(
+            matches!(code, Some(0 | 12)),
+            "{steps} {word}: {code:?} {said}"
+        );
+    }
+    let live = database.rows();
+    assert_eq!(
+        database.sql(DATABASE, "SHOW default_transaction_read_only"),
+        "off",
+        "{steps} {word}"
+    );
+    live
+}
+
+#[test]
+fn a_driver_that_is_killed_at_any_step_leaves_a_database_under_the_live_name() {
+    let Some(stack) = reference_stack() else {
+        return;
+    };
+    for (steps, word) in [
+        (0, "resume"),
+        (1, "undo"),
+        (3, "resume"),
+        (3, "undo"),
+        (4, "undo"),
+    ] {
+        let database = Database::filled(&stack);
+        let whole = database.rows();
+        let live = killed_after(&database, &stack, steps, word);
+        let less = (whole.0, whole.1 - 40);
+        let expected = if word == "undo" { less } else { whole };
+        assert_eq!(live, expected, "{steps} {word}");
+        drop(database);
+    }
+    knows_nobody(&stack);
+}

@@ -1,7 +1,7 @@
 //! The shipped runbooks end to end on the practice range: the binary as an operator calls it, and the world afterwards.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -101,14 +101,20 @@ time = "10ms"
 ```
 "#;
 
-struct Yard {
-    dir: tempfile::TempDir,
+/// A range and an operator, each in a folder of their own.
+pub(crate) struct Yard {
+    pub(crate) dir: tempfile::TempDir,
     config: PathBuf,
     _range: Served,
 }
 
 impl Yard {
     fn new() -> Self {
+        Self::with(&[], |_| None)
+    }
+
+    /// With more runbooks, and where the journal lies, told the folder.
+    pub(crate) fn with(more: &[(&str, &str)], store: impl Fn(&Path) -> Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (range, _) = Served::start("calm", &dir.path().join("range"));
         let books = dir.path().join("books");
@@ -116,8 +122,18 @@ impl Yard {
         std::fs::write(books.join("drill.md"), DRILL).unwrap();
         std::fs::write(books.join("doubtful.md"), DOUBTFUL).unwrap();
         std::fs::write(books.join("blind.md"), BLIND).unwrap();
+        for (name, text) in more {
+            std::fs::write(books.join(name), text).unwrap();
+        }
         let made = dir.path().join("range/quarterdeck.toml");
-        let text = std::fs::read_to_string(&made).unwrap();
+        let mut text = std::fs::read_to_string(&made).unwrap();
+        if let Some(store) = store(dir.path()) {
+            let lines = text.lines().map(|line| match line {
+                line if line.starts_with("store = ") => store.as_str(),
+                line => line,
+            });
+            text = lines.collect::<Vec<_>>().join("\n");
+        }
         let text = format!("{text}\n[runbooks]\nfolder = \"{}\"\n", books.display());
         // Beside the gateway's list, which it names.
         let config = dir.path().join("range/operator.toml");
@@ -129,7 +145,7 @@ impl Yard {
         }
     }
 
-    fn ask(&self, words: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn ask(&self, words: &[&str]) -> (Option<i32>, String) {
         let home = self.dir.path();
         let Output {
             status,
@@ -151,7 +167,7 @@ impl Yard {
     }
 
     #[track_caller]
-    fn run(&self, words: &[&str], code: i32) -> String {
+    pub(crate) fn run(&self, words: &[&str], code: i32) -> String {
         let (ended, said) = self.ask(&[&["run"], words].concat());
         assert_eq!(ended, Some(code), "{words:?}: {said}");
         said
@@ -165,7 +181,7 @@ impl Yard {
     }
 
     /// Each server: its state, its health, its image, and since when it is there.
-    fn servers(&self) -> BTreeMap<String, [String; 3]> {
+    pub(crate) fn servers(&self) -> BTreeMap<String, [String; 3]> {
         let (code, said) = self.ask(&["containers", "--json"]);
         let all: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{code:?} {said}"));
         let all = all["containers"]["items"].as_array().unwrap().clone();

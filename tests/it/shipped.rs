@@ -105,6 +105,9 @@ type Answers = &'static [(&'static str, &'static str)];
 
 /// What each runbook that ships has to be told, and how its failure ends. A new one is entered here.
 const ANSWERS: &[(&str, Answers, OnFailure)] = &[
+    ("backup", &[("target", "app")], OnFailure::Undo),
+    ("backup-copy", &[("target", "app")], OnFailure::Stop),
+    ("backup-prune", &[("target", "app")], OnFailure::Stop),
     ("blue-green", &[("to", "green")], OnFailure::Undo),
     (
         "deploy",

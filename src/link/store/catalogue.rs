@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Store, StoreError, Stored};
 use crate::domain::{
-    BackupName, Clean, Digest, MANIFEST_BYTES_MAX, Manifest, Timestamp, is_manifest_of,
+    Aged, BackupName, Clean, Digest, Keep, MANIFEST_BYTES_MAX, Manifest, Timestamp, is_manifest_of,
+    removable,
 };
 
 /// One backup.
@@ -24,7 +25,12 @@ pub struct Entry {
 
 impl Entry {
     pub fn made_at(&self) -> Option<Timestamp> {
-        self.manifest.as_ref().map(|manifest| manifest.made_at)
+        let of_name = || {
+            let stem = self.manifest_name.split('.').next()?;
+            BackupName::parse(&format!("{stem}.dump"))?.made_at()
+        };
+        let manifest = self.manifest.as_ref();
+        manifest.map(|manifest| manifest.made_at).or_else(of_name)
     }
 }
 
@@ -49,6 +55,26 @@ impl Catalogue {
             manifest.is_some_and(|manifest| manifest.file.name.as_str() == name)
         };
         self.entries.iter().find(named)
+    }
+}
+
+impl Catalogue {
+    /// What the policy does not keep. One whose manifest cannot be read has no name to be removed by: a person looks.
+    pub fn removable(&self, keep: Keep) -> Vec<BackupName> {
+        let known: Vec<(&Entry, &Manifest)> = self
+            .entries
+            .iter()
+            .filter_map(|entry| Some((entry, entry.manifest.as_ref()?)))
+            .collect();
+        let aged: Vec<Aged> = known
+            .iter()
+            .map(|(entry, manifest)| Aged {
+                at: manifest.made_at,
+                good: entry.reject.is_none(),
+            })
+            .collect();
+        let names = removable(&aged, keep).into_iter();
+        names.map(|at| known[at].1.file.name.clone()).collect()
     }
 }
 

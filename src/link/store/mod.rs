@@ -11,7 +11,7 @@ pub mod seal;
 
 use std::path::PathBuf;
 
-use hyper::body::Bytes;
+pub use hyper::body::Bytes;
 use thiserror::Error;
 
 use crate::domain::{Clean, SecretPlace, StoreSpec, Timestamp};

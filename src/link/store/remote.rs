@@ -63,8 +63,10 @@ impl Remote {
             .with_connect_timeout(CONNECT_MAX);
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
-            .with_region(spec.region.as_ref().map_or("us-east-1", |r| r.as_str()))
+            .with_region(spec.region.as_ref().map_or("us-east-1", Clean::as_str))
             .with_client_options(client)
+            // Not every compatible server knows how to delete many at once.
+            .with_disable_bulk_delete(true)
             .with_retry(retry);
         if let Some(endpoint) = &spec.endpoint {
             builder = builder
@@ -105,7 +107,11 @@ impl Remote {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                 StoreError::Denied { place, reason }
             }
-            _ if reason.contains("507") => StoreError::Full { place, reason },
+            // Lists and some servers' other answers come with their number alone.
+            _ if ["401", "403"].iter().any(|code| has_status(&reason, code)) => {
+                StoreError::Denied { place, reason }
+            }
+            _ if has_status(&reason, "507") => StoreError::Full { place, reason },
             _ => StoreError::Unreachable { place, reason },
         }
     }
@@ -187,6 +193,10 @@ fn stored(name: &str, meta: &object_store::ObjectMeta) -> Stored {
         bytes: meta.size,
         modified: Timestamp(u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0)),
     }
+}
+
+fn has_status(reason: &str, code: &str) -> bool {
+    reason.contains(&format!("status code: {code}"))
 }
 
 /// The cause is what a person can act on, and it is said last.

@@ -3,6 +3,7 @@
 //! A check looks through the same clients and probes as the watches do and changes nothing. What it could not see is
 //! neither good nor bad, and says so.
 
+mod backup;
 mod command;
 mod containers;
 mod cookie;
@@ -30,6 +31,7 @@ use crate::link::tls::Roots;
 
 pub use self::http::Http;
 pub use crate::domain::{Outcome, Verdict};
+pub use backup::Backup;
 pub use command::Command;
 pub use containers::Containers;
 pub use cookie::CookieFlag;
@@ -68,6 +70,7 @@ pub enum Check {
     Promql(Promql),
     Sql(Sql),
     Command(Command),
+    Backup(Backup),
 }
 
 /// What every kind can do.
@@ -101,6 +104,7 @@ macro_rules! each {
             Check::Promql($of) => $call,
             Check::Sql($of) => $call,
             Check::Command($of) => $call,
+            Check::Backup($of) => $call,
         }
     };
 }

@@ -168,10 +168,12 @@ fn by(signature: &Signature) -> String {
 }
 
 fn proof(out: &mut String, part: &Part<'_>, now: Timestamp) {
-    let class = match part.state {
-        PartState::Failed => "bad",
-        _ if is_bad(part) => "unknown",
-        _ => "good",
+    let class = if part.state == PartState::Failed {
+        "bad"
+    } else if is_bad(part) {
+        "unknown"
+    } else {
+        "good"
     };
     let Some(known) = part.known else {
         let _ = writeln!(

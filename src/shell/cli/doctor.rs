@@ -26,6 +26,7 @@ use crate::report::sign;
 use crate::shell::clock::Clock;
 use crate::shell::collect::runtime;
 use crate::shell::watches::engine_of;
+use crate::step::left_throwaways;
 
 /// All questions to the outside together.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -234,6 +235,7 @@ fn outside(config: &Config) -> Result<Vec<Check>> {
                 return checks;
             }
             checks.extend(cgroups(&engine, stack).await);
+            checks.extend(throwaways(&engine).await);
             checks
         };
         let (mut checks, prometheus) = tokio::join!(
@@ -252,6 +254,21 @@ fn outside(config: &Config) -> Result<Vec<Check>> {
     }));
     runtime.shutdown_background();
     Ok(checks)
+}
+
+/// What rehearsals that broke off have left. Nothing is no news.
+async fn throwaways(engine: &Engine) -> Option<Check> {
+    const NAME: &str = "rehearsals";
+    match left_throwaways(engine, Clock::start().now()).await {
+        Ok(left) if left.is_empty() => None,
+        Ok(left) => {
+            let names: Vec<&str> = left.iter().map(|one| one.name.as_str()).collect();
+            let text = format!("left behind: {}", names.join(", "));
+            let remedy = "the next restore-rehearsal removes them; or docker rm --force --volumes";
+            Some(Check::new(NAME, Health::Poor, &text).remedy(remedy))
+        }
+        Err(error) => Some(Check::fault(NAME, Health::Unknown, &Fault::from(error))),
+    }
 }
 
 /// The engine's socket as a file, whether or not somebody listens.

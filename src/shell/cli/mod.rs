@@ -4,6 +4,7 @@
 //! is `Clean` before it is written, so that a terminal, a file and a script may read the same bytes.
 
 mod apply;
+mod backups;
 mod begin;
 pub(super) mod checklist;
 mod completions;
@@ -18,7 +19,7 @@ pub(in crate::shell) mod journal;
 mod lint;
 mod lists;
 mod man;
-mod plan;
+pub(super) mod plan;
 mod range;
 mod record;
 mod replay;
@@ -26,6 +27,7 @@ mod resume;
 mod run;
 mod runbook;
 mod runs;
+mod schedule;
 mod status;
 mod train;
 mod version;
@@ -131,7 +133,7 @@ enum Command {
     /// Certificates and their days left
     Certs(lists::Ask),
     /// Backups and their age
-    Backups(lists::Ask),
+    Backups(backups::Ask),
     /// Go-live plans: list, import, show, sign
     Checklist(checklist::Ask),
     /// Print a line for each change
@@ -194,6 +196,8 @@ enum Command {
     /// List the runbooks, or show one
     #[command(subcommand)]
     Runbook(runbook::Ask),
+    /// Print cron lines, or write systemd timers, for backups and their rehearsals
+    Schedule(schedule::Ask),
     /// Name every problem of runbooks
     Lint(lint::Ask),
 }
@@ -258,7 +262,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Containers(ask)) => lists::run(&call, &ask, crate::report::containers),
         Some(Command::Traffic(ask)) => lists::run(&call, &ask, crate::report::traffic),
         Some(Command::Certs(ask)) => lists::run(&call, &ask, crate::report::certs),
-        Some(Command::Backups(ask)) => lists::run(&call, &ask, crate::report::backups),
+        Some(Command::Backups(ask)) => backups::run(&call, &ask),
         Some(Command::Checklist(ask)) => checklist::run(&call, &ask),
         Some(Command::Watch(ask)) => watch::run(&call, &ask),
         Some(Command::Doctor(ask)) => doctor::run(&call, &ask),
@@ -297,6 +301,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Answer(answer)) => word::answer_doubt(&call, &answer),
         Some(Command::Driver(ask)) => driver::run(&call, &ask),
         Some(Command::Runbook(ask)) => runbook::run(&call, &ask),
+        Some(Command::Schedule(ask)) => schedule::run(&call, &ask),
         Some(Command::Lint(ask)) => lint::run(&ask),
         Some(Command::Train(ask)) => {
             let around = train::Around {
@@ -424,6 +429,8 @@ fn exit_of(fault: &Fault) -> ExitCode {
         | FaultKind::Broken => EXIT_UNREACHABLE,
     })
 }
+
+pub(super) use journal::address as journal_address;
 
 /// The command line as `clap` knows it, for completions and the manual.
 fn definition() -> clap::Command {

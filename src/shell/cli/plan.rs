@@ -173,7 +173,7 @@ pub(super) async fn ready(call: &Call, config: Config) -> Result<Result<Ready, E
 }
 
 /// Takes in whatever the journal has that the story has not; and who holds what now.
-pub(super) async fn catch_up(journal: &Journal, story: &mut Story) -> Result<()> {
+pub(in crate::shell) async fn catch_up(journal: &Journal, story: &mut Story) -> Result<()> {
     loop {
         let rows = journal.after(story.seq, PAGE).await?;
         let Some(last) = rows.last() else { break };

@@ -204,7 +204,7 @@ mod tests {
     ) -> (Board, Timestamp) {
         let clock = Clock::start();
         let stack = Arc::new(config.stack.clone().unwrap());
-        let (watches, mut streams) = Watches::start(&engine_of(config), &stack, None, clock);
+        let (watches, mut streams) = Watches::start(&engine_of(config), &stack, None, None, clock);
         let mut board = Board::new((*stack).clone());
         for (source, period) in &watches.expected {
             board.expect(source.clone(), *period, clock.now());

@@ -16,6 +16,7 @@ use crate::domain::{Clean, ContainerId, Detail, Sighting, Stack};
 use crate::shell::backstage::told;
 use crate::shell::clock::Clock;
 use crate::shell::collect::{PATIENCE, runtime, subject};
+use crate::shell::proofs;
 use crate::shell::recording::{BYTES_MAX, End, Header, LINES_MAX, RecordError, Recorder, Room};
 use crate::shell::watches::{Streams, Watches, engine_of};
 
@@ -71,7 +72,7 @@ pub(super) fn run(call: &Call, ask: &Ask) -> Result<ExitCode> {
             }
         };
         let token = config.prometheus_token.as_ref();
-        let watching = Watches::start(&engine, &stack, token, clock);
+        let watching = Watches::start(&engine, &stack, token, proofs::place(&config), clock);
         let scene = Scene {
             ask,
             stack: &stack,

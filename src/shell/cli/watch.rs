@@ -21,6 +21,7 @@ use crate::report;
 use crate::shell::changes::{Change, Seen, changes, happening};
 use crate::shell::clock::Clock;
 use crate::shell::collect::{PATIENCE, runtime, subject, unseen};
+use crate::shell::proofs;
 use crate::shell::watches::{Streams, Watches, engine_of};
 
 /// What grows old is looked for this often.
@@ -103,8 +104,13 @@ async fn follow(
             return Ok(code(&board));
         }
     };
-    let (watches, streams) =
-        Watches::start(engine, &stack, config.prometheus_token.as_ref(), clock);
+    let (watches, streams) = Watches::start(
+        engine,
+        &stack,
+        config.prometheus_token.as_ref(),
+        proofs::place(config),
+        clock,
+    );
     let Streams {
         mut sightings,
         mut happenings,

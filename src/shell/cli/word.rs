@@ -9,7 +9,7 @@ use color_eyre::eyre::Result;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::begin::open;
+use super::begin::open_for_a_word;
 use super::plan::{Ready, catch_up, ready};
 use super::{Call, EXIT_NOT_PERMITTED, EXIT_USAGE, put, say};
 use crate::app::story::{RunStory, Standing};
@@ -86,7 +86,7 @@ pub(super) async fn find(call: &Call, name: &str) -> Result<Result<Found, ExitCo
         Ok(ready) => ready,
         Err(code) => return Ok(Err(code)),
     };
-    let journal = match open(&ready).await? {
+    let journal = match open_for_a_word(&ready).await? {
         Ok(journal) => journal,
         Err(code) => return Ok(Err(code)),
     };

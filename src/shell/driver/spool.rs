@@ -98,8 +98,10 @@ impl Spool {
         let kept = match self.read().await {
             Ok(kept) => kept,
             Err(why) => {
+                let place = self.put_aside("unreadable").await.unwrap_or_default();
                 let text = format!(
-                    "what was kept on this host while the journal was away cannot be read: {why}"
+                    "what was kept on this host while the journal was away cannot be read, and is left in {}: {why}",
+                    place.display()
                 );
                 self.tell(desk, token, &text).await?;
                 return Ok(true);
@@ -165,23 +167,31 @@ impl Spool {
         entries
     }
 
-    /// One rename, so that a crash leaves all of it or nothing.
+    /// The journal has all of it. One rename first, so that a crash leaves all of it or nothing.
     async fn remove(&mut self) {
+        let Some(aside) = self.put_aside("done").await else {
+            return;
+        };
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(&aside));
+        if let Ok(Err(error)) = removed.await {
+            tracing::warn!("what was kept and is in the journal now cannot be removed: {error}");
+        }
+    }
+
+    /// Empty from here on; where what lay here is then. An earlier driver may have put something aside as well.
+    async fn put_aside(&mut self, word: &str) -> Option<PathBuf> {
         if let Some(journal) = self.journal.take() {
             journal.close().await;
         }
         self.evidence = 0;
-        let Some(folder) = self.folder.clone() else {
-            return;
-        };
-        let aside = folder.with_extension("done");
-        let removed = tokio::task::spawn_blocking(move || {
-            std::fs::rename(&folder, &aside)?;
-            std::fs::remove_dir_all(&aside)
-        });
-        if let Ok(Err(error)) = removed.await {
-            tracing::warn!("what was kept and is in the journal now cannot be removed: {error}");
+        let folder = self.folder.clone()?;
+        let aside = folder.with_extension(format!("{word}-{}", std::process::id()));
+        let to = aside.clone();
+        let moved = tokio::task::spawn_blocking(move || std::fs::rename(&folder, &to));
+        if let Ok(Err(error)) = moved.await {
+            tracing::warn!("what was kept cannot be put aside: {error}");
         }
+        Some(aside)
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Hands;
 use super::target::sentence;
-use crate::domain::{Clean, Container, ContainerId};
+use crate::domain::{Clean, ContainerId, SecretPlace};
 use crate::link::docker::{Command, Ended, Flowed};
 
 /// A short question: a name, a size, a list of databases.
@@ -38,15 +38,17 @@ pub(super) struct Server {
     pub(super) replica: Clean,
     /// The role that may make databases.
     pub(super) user: Clean,
+    /// Where the password of that role lies, if it needs one.
+    pub(super) password: Option<SecretPlace>,
 }
 
 impl Server {
-    pub(super) fn of(container: &Container, user: &Clean) -> Self {
-        Self {
-            id: container.id.clone(),
-            replica: container.replica(),
-            user: user.clone(),
-        }
+    /// What a tool finds in its environment, and nobody on its command line.
+    fn env(&self, hands: &Hands) -> Result<Vec<String>, Clean> {
+        let Some(place) = &self.password else {
+            return Ok(Vec::new());
+        };
+        Ok(vec![format!("PGPASSWORD={}", (hands.secret)(place)?)])
     }
 
     /// Says statements to a database, each for itself.
@@ -176,9 +178,9 @@ impl Server {
     {
         let command = Command {
             argv,
-            user: None,
-            input: None,
+            env: self.env(hands)?,
             deadline,
+            ..Command::default()
         };
         let flowed = hands.engine.exec_through(&self.id, &command, source, sink);
         flowed.await.map_err(sentence)
@@ -188,9 +190,9 @@ impl Server {
     pub(super) async fn tool(&self, hands: &Hands, argv: &[&str]) -> Result<Ended, Clean> {
         let command = Command {
             argv: argv.iter().map(|&word| word.to_owned()).collect(),
-            user: None,
-            input: None,
+            env: self.env(hands)?,
             deadline: ASK_MAX,
+            ..Command::default()
         };
         let ended = hands.engine.exec(&self.id, &command);
         ended.await.map_err(sentence)

@@ -38,7 +38,7 @@ pub(in crate::step) async fn find(
         service,
         database,
         user,
-        ..
+        password,
     }) = &spec(hands, target)?.source
     else {
         return Err(Clean::line(&format!(
@@ -47,7 +47,12 @@ pub(in crate::step) async fn find(
     };
     let container = target::find(hands, service).await?;
     let place = Place {
-        server: Server::of(&container, user),
+        server: Server {
+            id: container.id.clone(),
+            replica: container.replica(),
+            user: user.clone(),
+            password: password.clone(),
+        },
         database: database.clone(),
         run: Clean::line(&hands.run.0.replace('-', "_")),
     };

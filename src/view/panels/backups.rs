@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{cursor, cursor_style, empty, fault, keys, seen_note, split, title};
 use crate::app::{Model, Pane, Row, rows};
-use crate::domain::{Backup, BackupFile, Clean, Health, SourceKind, Watched};
+use crate::domain::{Backup, BackupFile, Clean, Health, Ours, SourceKind, Watched};
 use crate::view::Charset;
 use crate::view::canvas::{Canvas, role, sign};
 use crate::view::line::Line;
@@ -172,6 +172,9 @@ fn facts<'a>(
                 .dim("a backup that nobody has restored is a hope"),
         },
     );
+    if let Some(ours) = &backup.ours {
+        manifest(&mut facts, ours);
+    }
     facts.heading("Files, newest first");
     let most = backup.files.iter().map(|file| file.bytes).max();
     for file in &backup.files {
@@ -188,6 +191,52 @@ fn facts<'a>(
         facts.free(Line::faint(format!("{more} older ones are not shown")));
     }
     facts
+}
+
+/// What the manifest of the newest good one says, and where there are copies.
+fn manifest<'a>(facts: &mut Facts<'a>, ours: &'a Ours) {
+    let calm = |ms| words::calm(Duration::from_millis(ms));
+    let measured = ours.rto_ms.map(|took| format!("took {}", calm(took)));
+    let promised = ours
+        .rto_max_s
+        .map(|most| format!("promised within {}", calm(most * 1000)));
+    let said: Vec<String> = measured.into_iter().chain(promised).collect();
+    if !said.is_empty() {
+        facts.line("restore", Line::plain(said.join(", ")));
+    }
+    if let Some(made) = &ours.newest {
+        facts.line("source", Line::plain(made.source.as_str()));
+        facts.line("content", Line::plain(made.content.as_str()));
+        facts.line("sha256", Line::faint(made.sha256.as_str()));
+        let sealed = match made.keys {
+            Some(keys) => format!("encrypted for {keys} keys"),
+            None => "not encrypted".to_owned(),
+        };
+        let took = words::calm(Duration::from_millis(made.took_ms));
+        let said = format!("by run {} in {took}, {sealed}", made.run);
+        facts.line("made", Line::plain(said));
+    }
+    for copies in &ours.copies {
+        let line = match &copies.fault {
+            Some(fault) => Line::of(Role::Poor, format!("cannot look: {fault}")),
+            None if copies.lacking > 0 => Line::of(
+                Role::Poor,
+                format!(
+                    "{} there, {} are missing: backup-copy brings them",
+                    copies.kept, copies.lacking
+                ),
+            ),
+            None => Line::plain(format!("{} there, none is missing", copies.kept)),
+        };
+        facts.line(
+            "copies",
+            line.dim(format!("  {} {}", copies.store, copies.place)),
+        );
+    }
+    if ours.removable > 0 {
+        let said = format!("{} more than the policy keeps", ours.removable);
+        facts.line("policy", Line::faint(said));
+    }
 }
 
 /// The age beside what was promised, as a bar that is full when the promise is broken.

@@ -305,6 +305,13 @@ async fn a_driver_that_was_replaced_falls_silent() {
     stage
         .until(async |stage| stage.world.count("perform", 0) == 1)
         .await;
+    // What it said is on record: later it would give a heartbeat for it.
+    stage
+        .until(async |stage| {
+            let entries = stage.entries().await;
+            entries.iter().any(|entry| entry.body["what"] == "said")
+        })
+        .await;
     // It was asleep for longer than its lease; another takes the run up and finds the step in doubt, and there.
     stage.later(LEASE_TTL);
     let second = stage.driver(Death::Never).await.live().await;
