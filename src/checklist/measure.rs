@@ -152,18 +152,13 @@ pub(super) fn tls_grade(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     lines([
         line("endpoint", "{address}:443"),
         line("days", "> 21"),
-        NOT_YET.to_owned(),
         line("grade", &format!(">= {grade}")),
     ])
 }
 
 pub(super) fn headers_grade(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     let grade = found.name("grade")?.as_str().to_uppercase();
-    lines([
-        NOT_YET.to_owned(),
-        line("url", "/"),
-        line("grade", &format!(">= {grade}")),
-    ])
+    lines([line("url", "/"), line("grade", &format!(">= {grade}"))])
 }
 
 fn header(name: &str, expected: &str) -> Option<Vec<String>> {

@@ -875,6 +875,22 @@ async fn what_cannot_be_surveyed_could_not_be_graded() {
 
 // ---------------------------------------------------------------- headers and answers
 
+#[test]
+fn the_page_about_checks_shows_checks_that_can_be_made() {
+    let page = include_str!("../../CHECKS.md");
+    let blocks: Vec<&str> = page
+        .split("```toml check\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(blocks.len(), 4);
+    for block in blocks {
+        let check: Check = toml::from_str(block).unwrap();
+        assert!(check.problems().is_empty(), "{:?}", check.problems());
+        assert!(!check.describe().is_empty());
+    }
+}
+
 const CAREFUL: &str =
     "add_header Content-Security-Policy \"default-src 'none'; frame-ancestors 'none'\" always;
  add_header X-Content-Type-Options nosniff always;

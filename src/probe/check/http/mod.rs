@@ -265,8 +265,8 @@ impl Kind for Http {
     /// The link's own deadline names the phase that was too slow, so it comes first.
     fn deadline(&self) -> Duration {
         let beside = if self.compressed.is_some() { 2 } else { 0 };
-        let asked = (self.times.unwrap_or(1) + beside).min(TIMES_MAX);
-        (DEADLINE * asked).min(DEADLINE_ALL) + Duration::from_secs(1)
+        let asked = self.times.unwrap_or(1).saturating_add(beside);
+        DEADLINE.saturating_mul(asked).min(DEADLINE_ALL) + Duration::from_secs(1)
     }
 
     fn sent(&self) -> Value {

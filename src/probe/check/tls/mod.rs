@@ -199,8 +199,12 @@ impl Tls {
             each(seen, "protocol", words, expected);
         }
         if let Some(expected) = &self.ciphers {
-            let mut names: Vec<&str> = survey.suites().map(|(_, suite)| suite.name).collect();
-            names.dedup();
+            let mut names: Vec<&str> = Vec::new();
+            for (_, suite) in survey.suites() {
+                if !names.contains(&suite.name) {
+                    names.push(suite.name);
+                }
+            }
             each(seen, "cipher", names.into_iter(), expected);
         }
     }
@@ -550,7 +554,7 @@ mod tests {
             told,
             [
                 "protocol \"TLS 1.0\"",
-                "all 3 ciphers, such as \"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA\""
+                "all 2 ciphers, such as \"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA\""
             ]
         );
         assert_eq!(
