@@ -2,6 +2,15 @@
 //!
 //! A check is handed on as data: which kinds there are, and what their fields mean, others know. What is wrong with a
 //! block is said with its line and its remedy, and the item then counts as not readable, never as proven.
+//!
+//! | key of a block | says of its item |
+//! |---|---|
+//! | `kind` | a kind of check and its fields; `ask` with a `question`: a person signs; `drill` with `runbook` and `answers`: the runbook has run well |
+//! | `proof_max_age = "1 h"` | how old its proof may be; else the front matter's `max_age`, else the configuration's |
+//! | `second = true` | two people sign |
+//! | `gate = false` | it is told and does not decide; the front matter's `gate = ["criterion"]` names the kinds that do |
+//! | `helps = "rolling-restart"` | the runbook that helps where it fails |
+//! | `minutes = 3` | planned for presenting it |
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +25,15 @@ use crate::domain::Clean;
 
 /// Keys of a block that are about the item; the others are the check's.
 const OURS: [&str; 9] = [
-    "item", "accepted", "proposed", "note", "max_age", "second", "gate", "helps", "minutes",
+    "item",
+    "accepted",
+    "proposed",
+    "note",
+    "proof_max_age",
+    "second",
+    "gate",
+    "helps",
+    "minutes",
 ];
 /// Digits of a check's hash.
 const HASH_DIGITS: usize = 16;
@@ -141,9 +158,9 @@ fn read(rules: &Rules, text: &str, line: usize, demand: &mut Demand, out: &mut V
             return out.push(problem(line + 1 + before, &said, remedy));
         }
     };
-    let max_age = match table.get("max_age").map(span) {
+    let max_age = match table.get("proof_max_age").map(span) {
         Some(Err(text)) => {
-            out.push(problem(line, &format!("max_age: {text}"), SPANS));
+            out.push(problem(line, &format!("proof_max_age: {text}"), SPANS));
             None
         }
         Some(Ok(age)) => Some(age),
@@ -333,7 +350,7 @@ mod tests {
     fn a_check_is_filled_in_and_told_without_our_keys() {
         let list = page(
             "[fill]\naddress = \"localhost\"",
-            "item = \"one\"\naccepted = true\nkind = \"http\"\nurl = \"https://{address}/\"\nbody = 'matches a{2}'\nmax_age = \"2h\"\nsecond = true\nhelps = \"rolling-restart\"",
+            "item = \"one\"\naccepted = true\nkind = \"http\"\nurl = \"https://{address}/\"\nbody = 'matches a{2}'\nproof_max_age = \"2h\"\nsecond = true\nhelps = \"rolling-restart\"",
         );
         assert_eq!(list.problems, []);
         let demand = &one(&list).demand;
@@ -368,7 +385,7 @@ mod tests {
         wrong("url = \"/\"", 8, "no kind");
         wrong("kind = \"drill\"", 8, "names no runbook");
         wrong("kind = \"ask\"\nwho = \"me\"", 8, "`who` is no field");
-        wrong("kind = \"http\"\nmax_age = \"soon\"", 8, "no time");
+        wrong("kind = \"http\"\nproof_max_age = \"soon\"", 8, "no time");
         wrong("kind = \"http\"\nurl = ", 10, "cannot be read");
     }
 
