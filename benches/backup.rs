@@ -19,7 +19,7 @@ use quarterdeck::engine::RunId;
 use quarterdeck::link::docker::{Address, Engine};
 use quarterdeck::link::tls::Roots;
 use quarterdeck::probe::check::Eyes;
-use quarterdeck::step::{Act, Hands, Step};
+use quarterdeck::step::{Act, Hands, Hurry, Step};
 use serde_json::json;
 
 const IMAGE: &str = "hyper-mission/postgres:15";
@@ -221,6 +221,7 @@ fn hands(server: &Server, home: &Path) -> Hands {
         secret: Arc::new(|place| Err(Clean::line(&format!("no {}", place.shown())))),
         say: Arc::new(|_| ()),
         prove: Arc::new(|_| ()),
+        hurry: Hurry::never(),
     }
 }
 

@@ -10,8 +10,8 @@ use super::secret::SecretRef;
 use super::settings::shown_path;
 use super::value::{self, Parsed, wrong};
 use crate::domain::{
-    BackupForm, BackupName, BackupSource, BackupSpec, Clean, Keep, SecretPlace, StoreSpec,
-    Timestamp,
+    BackupForm, BackupName, BackupSource, BackupSpec, Clean, Keep, RehearsalQuery, SecretPlace,
+    StoreSpec, Timestamp,
 };
 
 /// The name of the store that `directory` is.
@@ -75,6 +75,7 @@ fn one<'t>(reader: &mut Reader<'t>, section: &Section<'t>, base: &Path) -> Optio
     let every = reader.defaulted(section, "every", "\"1 min\"", value::every);
     let rto = reader.optional(section, "rto", value::duration);
     let proof_max = reader.optional(section, "proof_max", value::duration);
+    let rehearsal = rehearsal(reader, section);
     let source = if ours {
         source(reader, section, base)
     } else {
@@ -107,6 +108,26 @@ fn one<'t>(reader: &mut Reader<'t>, section: &Section<'t>, base: &Path) -> Optio
         keep,
         rto,
         proof_max,
+        rehearsal,
+    })
+}
+
+/// The question of a rehearsal, and what it has to give.
+fn rehearsal<'t>(reader: &mut Reader<'t>, section: &Section<'t>) -> Option<RehearsalQuery> {
+    let query = reader.optional(section, "rehearsal_query", value::text);
+    let value = reader.optional(section, "rehearsal_value", value::expectation);
+    if query.is_some() != value.is_some() {
+        let key = if query.is_some() {
+            "rehearsal_query"
+        } else {
+            "rehearsal_value"
+        };
+        let says = "a question and what it has to give go together, and one is missing";
+        reader.conflict(section, key, says, "write both, or neither");
+    }
+    Some(RehearsalQuery {
+        query: query?,
+        value: value?,
     })
 }
 

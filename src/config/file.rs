@@ -19,8 +19,8 @@ use super::settings::{Settings, shown_path};
 use super::value::{self, Parsed, wrong};
 use super::{Gateway, GatewayUpstream, PROMETHEUS_CREDENTIALS};
 use crate::domain::{
-    CertificateAt, CertificateSpec, Clean, EndpointSpec, Environment, ServiceSpec, Stack,
-    Thresholds, TrafficSpec,
+    CertificateAt, CertificateSpec, ChecklistSpec, Clean, EndpointSpec, Environment, ServiceSpec,
+    Stack, Thresholds, TrafficSpec,
 };
 
 /// What a file says, before flags and variables have had their say.
@@ -32,8 +32,10 @@ pub(super) struct File {
     pub(super) gateway: Option<Gateway>,
     pub(super) prometheus_token: Option<SecretRef>,
     pub(super) runbooks: Option<PathBuf>,
+    pub(super) second_person: bool,
     pub(super) journal_store: Option<JournalStore>,
     pub(super) journal_password: Option<SecretRef>,
+    pub(super) journal_witness: Option<PathBuf>,
     pub(super) theme: Option<Clean>,
     pub(super) ascii: Option<Ascii>,
     pub(super) mouse: bool,
@@ -184,6 +186,9 @@ fn read<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> File {
     };
     let runbooks = reader.section(root, "runbooks");
     file.runbooks = reader.optional(&runbooks, "folder", value::path(base));
+    file.second_person = reader
+        .optional(&runbooks, "second_person", value::flag)
+        .unwrap_or_default();
     read_journal(reader, root, base, &mut file);
     read_screen(reader, root, &mut file);
     if named.is_none() {
@@ -923,8 +928,13 @@ fn read_certificate<'t>(
     })
 }
 
-fn read_checklists<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> Vec<PathBuf> {
+fn read_checklists<'t>(
+    reader: &mut Reader<'t>,
+    root: &Section<'t>,
+    base: &Path,
+) -> Vec<ChecklistSpec> {
     let mut keys = Vec::new();
+    let mut specs = Vec::new();
     for section in reader.sections(root, "checklist") {
         if let Some(file) = reader.required(
             &section,
@@ -932,16 +942,13 @@ fn read_checklists<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path)
             "file = \"checklists/go-live.md\"",
             value::path(base),
         ) {
-            keys.push((file, section.span("file")));
+            keys.push((shown_path(&file), section.span("file")));
+            let max_age = reader.defaulted(&section, "max_age", "\"24 h\"", value::duration);
+            specs.push(ChecklistSpec { file, max_age });
         }
     }
-    refuse_twice(
-        reader,
-        keys.iter()
-            .map(|(file, span)| (shown_path(file), span.clone())),
-        "checklist",
-    );
-    keys.into_iter().map(|(file, _)| file).collect()
+    refuse_twice(reader, keys.into_iter(), "checklist");
+    specs
 }
 
 fn read_disks<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> Vec<PathBuf> {
@@ -1028,6 +1035,7 @@ fn read_journal<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path, fi
     file.journal_store = reader.optional(&section, "store", journal::store(base));
     file.journal_password =
         reader.optional(&section, "password", |value| SecretRef::parse(value, base));
+    file.journal_witness = reader.optional(&section, "witness", value::path(base));
     let needs_none = match file.journal_store {
         Some(JournalStore::Sqlite(_)) => true,
         Some(JournalStore::Postgres(_)) => false,

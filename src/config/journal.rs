@@ -17,6 +17,8 @@ pub struct JournalConfig {
     pub store: Option<JournalStore>,
     /// Of the user of PostgreSQL, where it wants one.
     pub password: Option<SecretRef>,
+    /// A file elsewhere that is told the head of the chain at the end of every run.
+    pub witness: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -113,6 +113,8 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
             "store",
             "recipients_file",
             "identity_file",
+            "rehearsal_query",
+            "rehearsal_value",
         ],
     ),
     ("[backup.keep]", &["daily", "weekly", "monthly", "min"]),
@@ -129,8 +131,8 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
     ),
     ("[prometheus]", &["url", "token"]),
     ("[disk]", &["paths"]),
-    ("[[checklist]]", &["file"]),
-    ("[runbooks]", &["folder"]),
+    ("[[checklist]]", &["file", "max_age"]),
+    ("[runbooks]", &["folder", "second_person"]),
     (
         "[thresholds]",
         &[
@@ -145,7 +147,7 @@ pub(super) const TABLES: [(&str, &[&str]); 19] = [
             "restarts",
         ],
     ),
-    ("[journal]", &["store", "password"]),
+    ("[journal]", &["store", "password", "witness"]),
     ("[screen]", &["theme", "ascii", "mouse", "time"]),
 ];
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Clean, SecretPlace};
+use super::{Clean, Expectation, SecretPlace};
 
 /// How loud the header is about where we are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +192,16 @@ pub struct BackupSpec {
     /// A rehearsed restore older than this proves no more.
     #[serde(default)]
     pub proof_max: Option<Duration>,
+    /// What a rehearsal asks the restored database beside counting it.
+    #[serde(default)]
+    pub rehearsal: Option<RehearsalQuery>,
+}
+
+/// One question that gives one value, and what that has to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RehearsalQuery {
+    pub query: String,
+    pub value: Expectation,
 }
 
 impl BackupSpec {
@@ -213,6 +223,7 @@ impl BackupSpec {
             keep: Keep::default(),
             rto: None,
             proof_max: None,
+            rehearsal: None,
         }
     }
 
@@ -276,6 +287,14 @@ pub struct Keep {
     pub min: u32,
 }
 
+/// A go-live plan to prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecklistSpec {
+    pub file: PathBuf,
+    /// How old a proof may be where the page does not say.
+    pub max_age: Duration,
+}
+
 /// What is operated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stack {
@@ -293,7 +312,7 @@ pub struct Stack {
     pub prometheus: Option<Clean>,
     /// Directories whose file systems are watched.
     pub disks: Vec<PathBuf>,
-    pub checklists: Vec<PathBuf>,
+    pub checklists: Vec<ChecklistSpec>,
 }
 
 impl Stack {

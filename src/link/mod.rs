@@ -4,15 +4,18 @@
 
 pub mod accesslog;
 pub mod cgroup;
+pub mod checked;
 pub mod dial;
 pub mod docker;
 pub mod exposition;
 pub mod fetch;
 pub mod files;
+pub mod hello;
 pub mod hostfacts;
 pub mod http;
 pub mod process;
 pub mod prometheus;
+pub mod recall;
 pub mod rewrite;
 pub mod ssh;
 pub mod store;

@@ -6,6 +6,7 @@
 //! Exit codes of all reports: 0 all well, 1 poor, 2 bad, 3 unknown or stale. Nothing watched is unknown: it is not green.
 
 mod check;
+mod gate;
 mod json;
 mod lists;
 mod status;
@@ -14,6 +15,7 @@ mod table;
 mod yard;
 
 pub use check::backups_line;
+pub use gate::{Seal, gate_html, gate_json, gate_junit, gate_markdown, gate_text};
 pub use lists::{backups, certs, containers, traffic};
 pub use status::{StatusReport, status};
 

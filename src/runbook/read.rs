@@ -188,6 +188,9 @@ pub(super) fn default_deadline(kind: &str) -> Duration {
         // Every byte is read, over any line: hours for a large database.
         "backup" | "backup-copy" => 6 * 3600,
         "backup-prune" => 900,
+        // Every row is read, more than once: hours for a large database.
+        "rehearse" | "restore-beside" | "verify-beside" | "compare-live" | "swap-database"
+        | "copy-beside" | "persistence" => 6 * 3600,
         // A container's stop and start, beside its grace; a reload of the gateway.
         _ => 60,
     })

@@ -1,6 +1,7 @@
 //! Terminal, event loop, effects; one file per subcommand.
 
 mod accident;
+mod attesting;
 mod backstage;
 mod changes;
 mod checklists;
@@ -15,6 +16,7 @@ pub mod identity;
 mod look;
 mod own_log;
 mod proofs;
+mod proving;
 mod recording;
 mod revisions;
 pub mod runbooks;
@@ -25,6 +27,7 @@ mod stat;
 pub mod terminal;
 mod training;
 mod watches;
+mod witness;
 
 use crate::domain::Clean;
 

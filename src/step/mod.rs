@@ -5,16 +5,24 @@
 //! and it can be undone by what it saw ([`Act::undo`]). A step that says [`Repeat::Safe`] may be performed again with the
 //! same `before` after any crash: it does only what is still missing.
 
+mod answers;
 mod backup;
+mod beside;
 mod check;
 mod command;
+mod compare;
+mod database;
 mod drain;
 mod exec;
 mod gateway;
 mod healthy;
 mod http;
+mod hurry;
 mod notify;
+mod persistence;
+mod proof;
 mod recreate;
+mod rehearse;
 mod reload;
 mod replace;
 mod restart;
@@ -23,8 +31,11 @@ mod scale;
 mod span;
 mod start;
 mod stop;
+mod supply;
+mod swap;
 mod switch;
 mod target;
+mod throwaway;
 mod undrain;
 mod upstream;
 mod wait;
@@ -42,13 +53,20 @@ use crate::link::docker::Engine;
 use crate::probe::check::{Eyes, Outcome};
 
 pub use self::http::Http;
+pub use answers::Answers;
 pub use backup::{Backup, BackupCopy, BackupPrune};
+pub use beside::{Beside, Verify};
 pub use check::CheckStep;
 pub use command::Command;
+pub use compare::Compare;
 pub use drain::Drain;
 pub use exec::Exec;
+pub use gateway::drained_of;
 pub use healthy::Healthy;
+pub use hurry::{Hasten, Hurry};
 pub use notify::Notify;
+pub use persistence::Persistence;
+pub use rehearse::Rehearse;
 pub use reload::Reload;
 pub use replace::Replace;
 pub use restart::Restart;
@@ -56,11 +74,14 @@ pub use retire::Retire;
 pub use scale::Scale;
 pub use start::Start;
 pub use stop::Stop;
+pub use swap::Swap;
 pub use switch::{Colour, Switch};
+pub use throwaway::left as left_throwaways;
 pub use undrain::Undrain;
 pub use upstream::Upstream;
 pub use wait::Wait;
 
+use hurry::broken_off;
 use target::replicas;
 
 /// Docker's own default.
@@ -87,6 +108,8 @@ pub struct Hands {
     pub say: Arc<dyn Fn(Clean) + Send + Sync>,
     /// What a check saw, for the journal's evidence.
     pub prove: Arc<dyn Fn(Outcome) + Send + Sync>,
+    /// Tells a step at work that a person wants the run to end.
+    pub hurry: Hurry,
 }
 
 /// What a step did.
@@ -110,7 +133,8 @@ pub trait Act {
     /// it holds no secret.
     fn before(&self, hands: &Hands) -> impl Future<Output = Result<Value, Clean>> + Send;
 
-    /// Cancel-safe as far as possible: dropped when the step's deadline passes.
+    /// Cancel-safe as far as possible: dropped when the step's deadline passes. Where it waits it listens to
+    /// [`Hands::hurry`], and says how it leaves things.
     fn perform(
         &self,
         hands: &Hands,
@@ -152,6 +176,13 @@ pub enum Step {
     Backup(Backup),
     BackupCopy(BackupCopy),
     BackupPrune(BackupPrune),
+    Rehearse(Rehearse),
+    RestoreBeside(Beside),
+    VerifyBeside(Verify),
+    CompareLive(Compare),
+    SwapDatabase(Swap),
+    Answers(Answers),
+    Persistence(Persistence),
 }
 
 fn grace() -> Duration {
@@ -211,8 +242,38 @@ macro_rules! each {
             Step::Backup($of) => $call,
             Step::BackupCopy($of) => $call,
             Step::BackupPrune($of) => $call,
+            Step::Rehearse($of) => $call,
+            Step::RestoreBeside($of) => $call,
+            Step::VerifyBeside($of) => $call,
+            Step::CompareLive($of) => $call,
+            Step::SwapDatabase($of) => $call,
+            Step::Answers($of) => $call,
+            Step::Persistence($of) => $call,
         }
     };
+}
+
+impl Step {
+    /// It changes nothing, so that it may end at any moment.
+    fn only_looks(&self) -> bool {
+        match self {
+            Self::Wait(_) | Self::Healthy(_) | Self::Check(_) => true,
+            Self::Restart(_)
+            | Self::Stop(_)
+            | Self::Start(_)
+            | Self::Replace(_)
+            | Self::Retire(_)
+            | Self::Scale(_)
+            | Self::Exec(_)
+            | Self::Command(_)
+            | Self::Http(_)
+            | Self::Drain(_)
+            | Self::Undrain(_)
+            | Self::Reload(_)
+            | Self::Switch(_)
+            | Self::Notify(_) => false,
+        }
+    }
 }
 
 impl Act for Step {
@@ -233,7 +294,15 @@ impl Act for Step {
     }
 
     async fn perform(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
-        each!(self, of => of.perform(hands, before).await)
+        let performing = async { each!(self, of => of.perform(hands, before).await) };
+        if !self.only_looks() {
+            return performing.await;
+        }
+        tokio::select! {
+            biased;
+            done = performing => done,
+            () = hands.hurry.asked() => Err(broken_off("nothing was changed by it")),
+        }
     }
 
     async fn undo(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
@@ -278,6 +347,7 @@ mod tests {
             secret: Arc::new(|place| Err(Clean::line(&format!("no secret in {}", place.shown())))),
             say: Arc::new(|_| ()),
             prove: Arc::new(|_| ()),
+            hurry: Hurry::never(),
         }
     }
 

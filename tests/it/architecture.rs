@@ -78,7 +78,7 @@ const HOUSE: &[Room] = &[
     room(
         "checklist",
         &["domain"],
-        &["pulldown_cmark", "toml", "sha2"],
+        &["pulldown_cmark", "toml", "sha2", "humantime"],
     ),
     // `engine`: the rules of a lease, which are asked in the transaction of a record.
     room(
@@ -106,7 +106,11 @@ const HOUSE: &[Room] = &[
         ],
         &["ratatui", "tui_logger", "toml", "strsim"],
     ),
-    room("report", &["domain", "engine", "app", "journal"], &[]),
+    room(
+        "report",
+        &["domain", "engine", "app", "journal", "checklist"],
+        &[],
+    ),
     room(
         "range",
         &[],

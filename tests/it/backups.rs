@@ -16,7 +16,7 @@ use quarterdeck::link::store::seal::Opened;
 use quarterdeck::link::store::{Store, catalogue};
 use quarterdeck::link::tls::Roots;
 use quarterdeck::probe::check::Eyes;
-use quarterdeck::step::{Act, Done, Hands, Step};
+use quarterdeck::step::{Act, Done, Hands, Hurry, Step};
 use serde_json::{Value, json};
 
 const IMAGE: &str = "hyper-mission/postgres:15";
@@ -241,6 +241,7 @@ impl Scene {
             secret: Arc::new(|place| Err(Clean::line(&format!("no {}", place.shown())))),
             say: Arc::new(move |line: Clean| said.lock().unwrap().push(line.to_string())),
             prove: Arc::new(|_| ()),
+            hurry: Hurry::never(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The shipped runbooks end to end on the practice range: the binary as an operator calls it, and the world afterwards.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -77,22 +77,63 @@ time = "10ms"
 ```
 "#;
 
-struct Yard {
-    dir: tempfile::TempDir,
+/// Nobody but a person can tell what a command did that was given up.
+const BLIND: &str = r#"+++
+id = "blind"
+title = "Blind"
+risk = "low"
+target = "service/server"
+on_failure = "stop"
++++
+
+# Blind
+
+```toml step
+kind = "command"
+argv = ["/bin/sleep", "600"]
+deadline = "500ms"
+undo = "none"
+```
+
+```toml step
+kind = "wait"
+time = "10ms"
+```
+"#;
+
+/// A range and an operator, each in a folder of their own.
+pub(crate) struct Yard {
+    pub(crate) dir: tempfile::TempDir,
     config: PathBuf,
     _range: Served,
 }
 
 impl Yard {
     fn new() -> Self {
+        Self::with(&[], |_| None)
+    }
+
+    /// With more runbooks, and where the journal lies, told the folder.
+    pub(crate) fn with(more: &[(&str, &str)], store: impl Fn(&Path) -> Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (range, _) = Served::start("calm", &dir.path().join("range"));
         let books = dir.path().join("books");
         std::fs::create_dir(&books).unwrap();
         std::fs::write(books.join("drill.md"), DRILL).unwrap();
         std::fs::write(books.join("doubtful.md"), DOUBTFUL).unwrap();
+        std::fs::write(books.join("blind.md"), BLIND).unwrap();
+        for (name, text) in more {
+            std::fs::write(books.join(name), text).unwrap();
+        }
         let made = dir.path().join("range/quarterdeck.toml");
-        let text = std::fs::read_to_string(&made).unwrap();
+        let mut text = std::fs::read_to_string(&made).unwrap();
+        if let Some(store) = store(dir.path()) {
+            let lines = text.lines().map(|line| match line {
+                line if line.starts_with("store = ") => store.as_str(),
+                line => line,
+            });
+            text = lines.collect::<Vec<_>>().join("\n");
+        }
         let text = format!("{text}\n[runbooks]\nfolder = \"{}\"\n", books.display());
         // Beside the gateway's list, which it names.
         let config = dir.path().join("range/operator.toml");
@@ -104,7 +145,7 @@ impl Yard {
         }
     }
 
-    fn ask(&self, words: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn ask(&self, words: &[&str]) -> (Option<i32>, String) {
         let home = self.dir.path();
         let Output {
             status,
@@ -126,7 +167,7 @@ impl Yard {
     }
 
     #[track_caller]
-    fn run(&self, words: &[&str], code: i32) -> String {
+    pub(crate) fn run(&self, words: &[&str], code: i32) -> String {
         let (ended, said) = self.ask(&[&["run"], words].concat());
         assert_eq!(ended, Some(code), "{words:?}: {said}");
         said
@@ -140,7 +181,7 @@ impl Yard {
     }
 
     /// Each server: its state, its health, its image, and since when it is there.
-    fn servers(&self) -> BTreeMap<String, [String; 3]> {
+    pub(crate) fn servers(&self) -> BTreeMap<String, [String; 3]> {
         let (code, said) = self.ask(&["containers", "--json"]);
         let all: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{code:?} {said}"));
         let all = all["containers"]["items"].as_array().unwrap().clone();
@@ -277,4 +318,38 @@ fn a_check_that_has_not_passed_holds_a_run_back_until_somebody_says_why_not() {
         "{confirmed}"
     );
     assert!(journal.lines().any(|line| line.contains("\"refused\"")));
+}
+
+#[test]
+fn a_command_that_was_given_up_waits_for_the_word_of_a_person() {
+    let yard = Yard::new();
+    for (word, ends) in [("happened", "completed"), ("did-not-happen", "aborted")] {
+        let said = yard.run(&["blind", "--confirm=yes"], 13);
+        let asks = format!("answer {} happened` or `did-not-happen`", run_of(&said));
+        assert!(said.contains(&asks), "{said}");
+        let (code, said) = yard.ask(&["answer", "last", word]);
+        assert_eq!(code, Some(0), "{said}");
+        if word == "did-not-happen" {
+            // Of a step that has failed there is no doubt any more.
+            let (code, said) = yard.ask(&["answer", "last", "happened"]);
+            assert_eq!(code, Some(77), "{said}");
+            assert!(said.contains("only of a step in doubt"), "{said}");
+            assert_eq!(yard.ask(&["abort", "last"]).0, Some(0));
+        }
+        let began = std::time::Instant::now();
+        loop {
+            let (_, told) = yard.ask(&["runs", "last"]);
+            if told.contains(ends) {
+                break;
+            }
+            assert!(began.elapsed().as_secs() < 60, "{told}");
+        }
+    }
+    assert_eq!(yard.ask(&["journal", "verify"]).0, Some(0));
+}
+
+/// `r-20261121-031502-ab12` in what a command said.
+fn run_of(said: &str) -> &str {
+    let at = said.find("r-20").expect("the run is named");
+    &said[at..at + "r-20261121-031502-ab12".len()]
 }

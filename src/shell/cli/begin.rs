@@ -165,15 +165,24 @@ fn ask(confirmation: &Confirmation) -> Result<String> {
 
 /// The journal, with room for a run. Without it nothing is begun.
 pub(super) async fn open(ready: &Ready) -> Result<Result<Journal, ExitCode>> {
-    let address = address(&ready.config)?;
-    let opened = Journal::open(&address, Access::Write).await;
+    let opened = Journal::open(&address(&ready.config)?, Access::Write).await;
     let fit = opened.and_then(|journal| journal.preflight().map(|()| journal));
-    match fit {
+    Ok(opened_or_said(fit))
+}
+
+/// The journal, for a word to a run that is on: stopping must not want for room.
+pub(super) async fn open_for_a_word(ready: &Ready) -> Result<Result<Journal, ExitCode>> {
+    let opened = Journal::open(&address(&ready.config)?, Access::Write).await;
+    Ok(opened_or_said(opened))
+}
+
+fn opened_or_said(opened: Result<Journal, StoreError>) -> Result<Journal, ExitCode> {
+    match opened {
         Ok(journal) => {
             for notice in journal.notices() {
                 say(&notice.to_string());
             }
-            Ok(Ok(journal))
+            Ok(journal)
         }
         Err(error) => {
             let code = match error {
@@ -181,7 +190,7 @@ pub(super) async fn open(ready: &Ready) -> Result<Result<Journal, ExitCode>> {
                 _ => EXIT_CANNOT_CREATE,
             };
             eprintln!("{}", crate::shell::sanitised(&error.into()));
-            Ok(Err(ExitCode::from(code)))
+            Err(ExitCode::from(code))
         }
     }
 }

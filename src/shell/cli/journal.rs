@@ -1,6 +1,7 @@
 //! `quarterdeck journal`: show the record, verify it, take it along, and write a sentence into it.
 
 use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -112,13 +113,52 @@ pub(super) fn run(config: &Config, env: &Env, ask: &Ask) -> Result<ExitCode> {
                     from: from.map(Seq),
                     to: to.map(Seq),
                 };
-                verify(&address, span, anchor).await
+                let mut anchors = anchor.clone();
+                if let Some(path) = &config.journal.witness {
+                    let Some(heads) = heads(path) else {
+                        return Ok(ExitCode::from(EXIT_CANNOT_DECIDE));
+                    };
+                    anchors.extend(
+                        heads
+                            .into_iter()
+                            .filter(|head| head.seq <= span.to.or(head.seq)),
+                    );
+                }
+                verify(&address, span, &anchors).await
             }
             Ask::Export { format, salvage } => export(&address, *format, *salvage).await,
             Ask::Note { text } => note(&address, &Identity::look(env), &text.join(" ")).await,
         }
     });
     done.or_else(|error| failed(ask, error))
+}
+
+/// What the witness has seen. One that is not there yet has seen nothing; one that cannot be asked is said.
+fn heads(path: &Path) -> Option<Vec<Anchor>> {
+    match crate::shell::witness::heads(path) {
+        Ok(heads) => {
+            let text = format!(
+                "the witness {} has seen {} heads",
+                path.display(),
+                heads.len()
+            );
+            super::say(&Clean::line(&text));
+            Some(heads)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let text = format!("there is no witness at {} yet", path.display());
+            super::say(&Clean::line(&text));
+            Some(Vec::new())
+        }
+        Err(error) => {
+            let text = format!(
+                "cannot decide: the witness {} cannot be asked: {error}",
+                path.display()
+            );
+            super::say(&Clean::line(&text));
+            None
+        }
+    }
 }
 
 /// The store that was configured, with its password where it has one.

@@ -1,17 +1,21 @@
 //! `quarterdeck driver RUN`: one process from its start to the end of its run.
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use color_eyre::eyre::{Result, WrapErr, eyre};
 use serde::Deserialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use super::beside::Beside;
 use super::desk::Desk;
+use super::engine::Watched;
 use super::owner::{DriveError, Left, Owner};
 use super::past::Past;
 use super::process;
@@ -20,11 +24,12 @@ use crate::config::{Config, Env};
 use crate::domain::{Clean, Timestamp};
 use crate::engine::{Plan, RunId};
 use crate::journal::{Access, Address, Code, Draft, Journal, Moment, Seq};
-use crate::runbook::Attached;
+use crate::runbook::{Attached, Brief};
 use crate::shell::clock::Clock;
 use crate::shell::identity::Identity;
 use crate::shell::scene::Sight;
 use crate::shell::watches::engine_of;
+use crate::shell::witness;
 
 /// `EX_TEMPFAIL`: another run, or another driver, holds the target.
 const EXIT_HELD: u8 = 75;
@@ -96,11 +101,55 @@ async fn drive(errand: &Errand<'_>) -> Result<Left> {
     tracing::info!("drives run {} on {}", errand.run.0, plan.target.0);
     let book = owner.desk.clone();
     let left = owner.drive().await;
+    if let (Ok(Left::Ended(_)), Some(witness)) = (&left, &errand.config.journal.witness) {
+        anchor(&book.book, &identity, &past, witness).await;
+    }
     if let Err(error) = &left {
         let fault = Clean::line(&error.to_string());
         say_why(&book.book, &identity, &past, &fault).await;
     }
     Ok(left?)
+}
+
+/// Shows the head to the witness. The run has ended: one that cannot be told costs nobody the run, and is on record.
+async fn anchor(journal: &Journal, identity: &Identity, past: &Past, witness: &Path) {
+    let head = match journal.head().await {
+        Ok(Some(head)) => head,
+        Ok(None) => return,
+        Err(error) => return tracing::error!("no head to show to the witness: {error}"),
+    };
+    let (path, run) = (witness.to_owned(), past.requested.run.clone());
+    let at = identity.moment().at;
+    let told = tokio::task::spawn_blocking(move || witness::tell(&path, head, &run, at));
+    let place = Clean::line(&witness.display().to_string());
+    let run = &past.requested.run.0;
+    let (code, body) = match told
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+    {
+        Ok(()) => (
+            Code::Anchored,
+            json!({ "run": run, "head": format!("{}:{}", head.seq, head.hash), "witness": place }),
+        ),
+        Err(error) => {
+            let why = format!("the witness {place} was not told the head: {error}");
+            (
+                Code::Failed,
+                json!({ "run": run, "reason": Clean::line(&why) }),
+            )
+        }
+    };
+    let draft = Draft {
+        moment: identity.moment(),
+        actor: identity.actor.clone(),
+        mode: past.request.mode,
+        code,
+        target: past.requested.plan.target.0.clone(),
+        body,
+    };
+    if let Err(error) = journal.append(&draft).await {
+        tracing::error!("the journal does not say what its witness was told: {error}");
+    }
 }
 
 /// A run that cannot be driven says so where everybody looks.
@@ -111,7 +160,7 @@ async fn say_why(journal: &Journal, identity: &Identity, past: &Past, fault: &Cl
         mode: past.request.mode,
         code: Code::Refused,
         target: past.requested.plan.target.0.clone(),
-        body: serde_json::json!({ "run": past.requested.run.0, "reason": fault }),
+        body: json!({ "run": past.requested.run.0, "reason": fault }),
     };
     if let Err(error) = journal.append(&draft).await {
         tracing::error!("the journal does not say why the run is not driven: {error}");
@@ -142,6 +191,7 @@ async fn own(
         run: errand.run.clone(),
         target: plan.target.clone(),
         driver: process::own_id(&identity.boot_id),
+        spool: process::spool_folder(errand.config, &errand.run),
     };
     Ok(Owner {
         desk: Arc::new(desk),
@@ -180,7 +230,13 @@ async fn make(
     }
     let now = now.clone();
     let at: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(move || now().at);
-    let beside = Beside::start(&attached, &sight.eyes, &at, tell)?;
+    // What was shown beside the plan decides nothing: here it says whose replicas are to be counted.
+    let brief = Brief::deserialize(&past.requested.brief).ok();
+    let watched = brief.and_then(|brief| brief.floor).map(|floor| Watched {
+        floor,
+        upstream: sight.upstream.clone(),
+    });
+    let beside = Beside::start(&attached, &sight.eyes, &at, tell, watched)?;
     let steps = Steps::read(plan, sight, at, errand.run.clone())?;
     Ok((steps, beside))
 }
