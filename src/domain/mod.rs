@@ -16,6 +16,7 @@ mod host;
 mod log;
 mod measure;
 mod reading;
+mod secret;
 mod stack;
 pub mod text;
 mod time;
@@ -37,6 +38,7 @@ pub use host::{Disk, EngineFacts, Host};
 pub use log::{Level, LogLine, Stream};
 pub use measure::{Measure, Unit};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
+pub use secret::SecretPlace;
 pub use stack::{
     BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, ServiceSpec, Stack,
     Thresholds, TrafficSpec,

@@ -14,6 +14,7 @@ pub mod driver;
 pub mod identity;
 mod look;
 mod own_log;
+mod past_runs;
 mod recording;
 mod revisions;
 pub mod runbooks;

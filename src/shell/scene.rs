@@ -9,16 +9,19 @@ use tokio::time::{Instant, timeout};
 
 use super::clock::Clock;
 use super::collect::subject;
+use super::past_runs::past_runs;
 use super::revisions::revisions;
 use crate::app::story::Story;
-use crate::config::{Config, GatewayUpstream};
-use crate::domain::{Clean, Container, Environment, Fault, FaultKind, Stack, Timestamp};
+use crate::config::{Config, GatewayUpstream, SecretRef};
+use crate::domain::{
+    Clean, Container, Environment, Fault, FaultKind, SecretPlace, Stack, Timestamp,
+};
 use crate::engine::{Person, Phase, Verdict};
 use crate::journal::Mode;
 use crate::link::docker::{Engine, Listed};
 use crate::link::prometheus::Prometheus;
 use crate::link::tls::Roots;
-use crate::probe::check::{Check, Eyes, Outcome};
+use crate::probe::check::{Check, Eyes, Outcome, Reach};
 use crate::runbook::{
     Behind, BlockLine, Document, Earlier, Entrance, Planned, Problem, Scene, Wanted, plan,
     prechecks,
@@ -68,6 +71,10 @@ impl Sight {
                 roots: Roots::system_lazily(),
                 ca_file: gateway.and_then(|gateway| gateway.ca_file.clone()),
                 gateway: gateway.and_then(|gateway| gateway.url.clone()),
+                reach: Reach {
+                    secret: Arc::new(secret),
+                    runs: past_runs(config, mode_of(&stack)),
+                },
             },
             entrance: Entrance {
                 service: service.clone(),
@@ -85,13 +92,7 @@ impl Sight {
     }
 
     pub(super) fn mode(&self) -> Mode {
-        match self.stack.environment {
-            Environment::Training => Mode::Training,
-            Environment::Production
-            | Environment::Staging
-            | Environment::Development
-            | Environment::Other(_) => Mode::Live,
-        }
+        mode_of(&self.stack)
     }
 
     /// The stack now. `story`: what earlier runs took.
@@ -141,6 +142,27 @@ impl Sight {
             },
         };
         (wanted.block, outcome)
+    }
+}
+
+/// Fetches a secret for a step or a check.
+fn secret(place: &SecretPlace) -> Result<String, Clean> {
+    let place = match place {
+        SecretPlace::File(path) => SecretRef::File(path.clone()),
+        SecretPlace::Env(name) => SecretRef::Env(name.clone()),
+    };
+    let secret = place.read(|name| std::env::var_os(name));
+    let secret = secret.map_err(|error| Clean::line(&error.to_string()))?;
+    Ok(secret.expose().to_owned())
+}
+
+fn mode_of(stack: &Stack) -> Mode {
+    match stack.environment {
+        Environment::Training => Mode::Training,
+        Environment::Production
+        | Environment::Staging
+        | Environment::Development
+        | Environment::Other(_) => Mode::Live,
     }
 }
 

@@ -19,7 +19,6 @@ mod replace;
 mod restart;
 mod retire;
 mod scale;
-mod span;
 mod start;
 mod stop;
 mod switch;
@@ -38,7 +37,9 @@ use serde_json::Value;
 use crate::domain::{Clean, Timestamp};
 use crate::engine::{Finding, Repeat, RunId, Undo};
 use crate::link::docker::Engine;
+pub use crate::probe::check::Secrets;
 use crate::probe::check::{Eyes, Outcome};
+use crate::probe::span;
 
 pub use self::http::Http;
 pub use check::CheckStep;
@@ -46,7 +47,7 @@ pub use command::Command;
 pub use drain::Drain;
 pub use exec::Exec;
 pub use healthy::Healthy;
-pub use notify::{Notify, SecretPlace};
+pub use notify::Notify;
 pub use reload::Reload;
 pub use replace::Replace;
 pub use restart::Restart;
@@ -63,9 +64,6 @@ use target::replicas;
 
 /// Docker's own default.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Fetches a secret from where it lies.
-pub type Secrets = Arc<dyn Fn(&SecretPlace) -> Result<String, Clean> + Send + Sync>;
 
 /// What a step may touch, given by the driver.
 #[derive(Clone)]
@@ -248,6 +246,7 @@ mod tests {
     use crate::domain::Stack;
     use crate::link::docker::Address;
     use crate::link::tls::Roots;
+    use crate::probe::check::Reach;
 
     /// Hands on an engine that is not there, for steps that need none.
     pub(super) fn hands() -> Hands {
@@ -261,6 +260,7 @@ mod tests {
                 roots: Roots::system_lazily(),
                 ca_file: None,
                 gateway: None,
+                reach: Reach::nothing(),
             },
             engine,
             now: Arc::new(Timestamp::default),

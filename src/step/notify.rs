@@ -3,14 +3,13 @@
 //! The address of a webhook lets anybody write there, so it is a secret: it stands in no document, in no journal and in
 //! no fault. What is sent is what most of them take: `{"text": …}`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Act, Done, Hands};
-use crate::domain::{Clean, FaultKind};
+use crate::domain::{Clean, FaultKind, SecretPlace};
 use crate::engine::{Finding, Repeat, Undo};
 use crate::link::fetch::{Bounds, Fetcher, Sent};
 
@@ -25,24 +24,6 @@ pub struct Notify {
     /// Where the address lies: `{ env = "NAME" }` or `{ file = "path" }`.
     pub url: SecretPlace,
     pub text: Clean,
-}
-
-/// `{ file = "path" }` or `{ env = "NAME" }`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum SecretPlace {
-    File(PathBuf),
-    Env(String),
-}
-
-impl SecretPlace {
-    /// Where it lies, which is no secret.
-    pub fn shown(&self) -> Clean {
-        match self {
-            Self::File(path) => Clean::line(&path.display().to_string()),
-            Self::Env(name) => Clean::line(&format!("${name}")),
-        }
-    }
 }
 
 impl Act for Notify {

@@ -56,7 +56,7 @@ const HOUSE: &[Room] = &[
     room(
         "probe",
         &["domain", "link"],
-        &["tokio", "futures_util", "tracing"],
+        &["tokio", "futures_util", "tracing", "humantime"],
     ),
     room(
         "watch",

@@ -18,6 +18,7 @@ mod fake_engine;
 mod faults;
 mod fixture;
 mod journal;
+mod kinds;
 mod metrics;
 mod pty;
 mod range;

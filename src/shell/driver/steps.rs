@@ -7,12 +7,11 @@ use serde_json::Value;
 
 use super::deck::{Deck, Said, Say};
 use crate::app::story::Story;
-use crate::config::SecretRef;
 use crate::domain::{Clean, Timestamp};
 use crate::engine::{Facts, Finding, Plan, RunId, StepId};
 use crate::runbook::observe;
 use crate::shell::scene::Sight;
-use crate::step::{Act, Done, Hands, SecretPlace, Step};
+use crate::step::{Act, Done, Hands, Step};
 
 /// The steps of one plan.
 pub struct Steps {
@@ -53,7 +52,7 @@ impl Steps {
             project: self.sight.stack.name.clone(),
             run: self.run.clone(),
             upstream: self.sight.upstream.clone(),
-            secret: Arc::new(secret),
+            secret: self.sight.eyes.reach.secret.clone(),
             say: Arc::new(move |line| say(Said::Line(line))),
             prove: Arc::new(move |outcome| prove(Said::Check(outcome))),
         }
@@ -63,17 +62,6 @@ impl Steps {
         let missing = || Clean::from(format!("the plan has no {step}"));
         self.acts.get(step.index()).ok_or_else(missing)
     }
-}
-
-/// Fetches a secret for a step.
-fn secret(place: &SecretPlace) -> Result<String, Clean> {
-    let place = match place {
-        SecretPlace::File(path) => SecretRef::File(path.clone()),
-        SecretPlace::Env(name) => SecretRef::Env(name.clone()),
-    };
-    let secret = place.read(|name| std::env::var_os(name));
-    let secret = secret.map_err(|error| Clean::line(&error.to_string()))?;
-    Ok(secret.expose().to_owned())
 }
 
 impl Deck for Steps {
