@@ -1,7 +1,9 @@
 //! What a rolling restart costs beside plain `docker restart`, one replica after the other, with the same waits.
 //!
 //! `cargo bench --bench rolling` does both on the reference stack (`assets/stack/up` first), one right after the other,
-//! and prints the ratio. What the runbook adds is the drain, the return into the gateway's list, and the record.
+//! with short waits and with the runbook's own, and prints the ratios. What the runbook adds is the drain, the return
+//! into the gateway's list, and the record; what it saves is that it asks the replica itself while the engine's health
+//! check, which looks every other second, is still to come.
 
 #![expect(
     clippy::print_stdout,
@@ -15,12 +17,31 @@ use std::time::{Duration, Instant};
 
 const PROJECT: &str = "hyper-mission";
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// As the runbook is asked for below.
 const IN_A_ROW: usize = 3;
-const MIN_HEALTHY_TIME: Duration = Duration::from_secs(1);
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-const SETTLE: Duration = Duration::from_secs(1);
 const HEALTHY_LIMIT: Duration = Duration::from_mins(2);
+/// As the issue promises it.
+const RATIO_MAX: f64 = 1.15;
+
+/// How long both wait for the same.
+struct Waits {
+    title: &'static str,
+    min_healthy_time: Duration,
+    settle: Duration,
+}
+
+const WAITS: [Waits; 2] = [
+    Waits {
+        title: "short waits",
+        min_healthy_time: Duration::from_secs(1),
+        settle: Duration::from_secs(1),
+    },
+    Waits {
+        title: "the runbook's own waits",
+        min_healthy_time: Duration::from_secs(10),
+        settle: Duration::from_secs(2),
+    },
+];
 
 fn main() {
     let servers = servers();
@@ -28,14 +49,18 @@ fn main() {
         println!("skipped: the reference stack is not up (assets/stack/up)");
         return;
     }
-    let plain = timed(|| servers.iter().for_each(|id| plain_restart(id)));
-    let ours = timed(rolling_restart);
-    println!("docker restart, one after the other, with the same waits   {plain:.1?}");
-    println!("quarterdeck run rolling-restart                            {ours:.1?}");
-    println!(
-        "ratio                                                      {:.2} (promised: at most 1.15)",
-        ours.as_secs_f64() / plain.as_secs_f64()
-    );
+    for waits in &WAITS {
+        let plain = timed(|| servers.iter().for_each(|id| plain_restart(id, waits)));
+        let ours = timed(|| rolling_restart(waits));
+        let ratio = ours.as_secs_f64() / plain.as_secs_f64();
+        let verdict = if ratio <= RATIO_MAX { "kept" } else { "BROKEN" };
+        println!("{}, {} replicas", waits.title, servers.len());
+        println!("  docker restart, one after the other, with the same waits   {plain:.1?}");
+        println!("  quarterdeck run rolling-restart                            {ours:.1?}");
+        println!(
+            "  ratio                                                      {ratio:.2} (promised: at most {RATIO_MAX}: {verdict})"
+        );
+    }
 }
 
 fn timed(act: impl FnOnce()) -> Duration {
@@ -71,18 +96,19 @@ fn servers() -> Vec<String> {
         .collect()
 }
 
-fn plain_restart(id: &str) {
+fn plain_restart(id: &str, waits: &Waits) {
     docker(&["restart", "--time", "10", id]);
     let began = Instant::now();
     let (mut row, mut since) = (0, Instant::now());
-    while row < IN_A_ROW || since.elapsed() < MIN_HEALTHY_TIME {
+    while row < IN_A_ROW || since.elapsed() < waits.min_healthy_time {
         assert!(began.elapsed() < HEALTHY_LIMIT, "{id} does not get healthy");
         if docker(&["inspect", "--format", "{{.State.Health.Status}}", id]) == "healthy" {
             if row == 0 {
                 since = Instant::now();
             }
             row += 1;
-            if row < IN_A_ROW {
+            let left = waits.min_healthy_time.saturating_sub(since.elapsed());
+            if row < IN_A_ROW || !left.is_zero() {
                 sleep(PROBE_EVERY);
             }
         } else {
@@ -90,10 +116,11 @@ fn plain_restart(id: &str) {
             sleep(LOOK_EVERY);
         }
     }
-    sleep(SETTLE);
+    sleep(waits.settle);
 }
 
-fn rolling_restart() {
+fn rolling_restart(waits: &Waits) {
+    let word = |name: &str, span: Duration| format!("{name}={}s", span.as_secs());
     let home = tempfile::tempdir().expect("a folder");
     let config =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/stack/hyper-mission/quarterdeck.toml");
@@ -106,7 +133,8 @@ fn rolling_restart() {
             "service=server",
             "--confirm=server",
         ])
-        .args(["min_healthy_time=1s", "settle=1s"])
+        .arg(word("min_healthy_time", waits.min_healthy_time))
+        .arg(word("settle", waits.settle))
         .env("HOME", home.path())
         .stdin(Stdio::null())
         .output()

@@ -17,7 +17,7 @@
 //! | `app` | model, event, intent, effect, `update()`: all state, one function | domain engine runbook checklist journal |
 //! | `keys` | one table: key, context, intent, help | app domain |
 //! | `view` | theme, panels, widgets: a model becomes a frame | domain engine runbook journal checklist app keys |
-//! | `report` | status and reports as text and JSON | domain engine app journal |
+//! | `report` | status and reports as text and JSON; a decided checklist as a page | domain engine app journal checklist |
 //! | `range` | the practice yard: in-process servers, world, scenarios | nothing of ours |
 //! | `shell` | terminal, event loop, effects, one file per subcommand | everything |
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::checklist::{Checklist, ItemId, SignOff};
 use crate::domain::{Clean, ContainerId, Health, Level, LogLine, Sighting, SourceId, Timestamp};
 use crate::engine::{Decision, Holder, RunId, Target};
 use crate::journal::{Code, Entry};
 use crate::runbook::Planned;
 
-use super::{Checklists, Drill, Offer, Playback, Played, Recording, Screen, Trained};
+use super::{
+    Checklists, Drill, Offer, Playback, Played, Proving, Recording, Saying, Screen, Trained,
+};
 
 /// Everything that can happen to the program. Nothing else reaches [`super::update`].
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub enum Event {
     },
     /// The configured checklists were read.
     Checklists(Box<Checklists>),
+    /// What is being verified now; `None`: it has ended.
+    Proving(Option<Proving>),
     /// The terminal takes long to take a frame: draw less often.
     SlowLink(bool),
     /// Whoever runs the scenario of a training has news.
@@ -159,6 +164,14 @@ pub enum Intent {
     /// Leave the reading mode, after a reason was given.
     Arm,
     Disarm,
+    /// Make the checks of a whole checklist, and put what they saw on record. Reads only.
+    ProveAll,
+    /// Sign the selected item, or waive it: a reason and a typed word follow.
+    Attest(Saying),
+    /// Only items that do not hold, and back.
+    OnlyOpen,
+    /// Present the checklist to a room.
+    Present,
     /// The runbooks that suit the selection.
     Act,
     /// The plan of a runbook for the selection.
@@ -212,6 +225,13 @@ pub enum Effect {
         code: Code,
         decision: Decision,
     },
+    /// Make the checks of these items, and put what they saw on record.
+    Prove {
+        list: Box<Checklist>,
+        items: Vec<ItemId>,
+    },
+    /// Put a signature or a waiver on record.
+    SignOff(Box<SignOff>),
     /// Start a driver again for a run whose driver is gone.
     Resume(RunId),
     Quit,

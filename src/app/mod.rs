@@ -4,6 +4,7 @@
 //! What can be derived is derived when asked for ([`rows`], the findings of the board), never stored.
 
 mod arms;
+mod attest;
 mod checklists;
 mod command;
 mod event;
@@ -26,7 +27,8 @@ mod update;
 mod tests;
 
 pub use arms::{ARMED_FOR, Form, PLAN_GUARD, PLAN_LIFE, Pending, Readiness, Sheet};
-pub use checklists::{Checklists, Listed, Place};
+pub use attest::{Attest, Present, Saying, Step};
+pub use checklists::{Checklists, Listed, Place, Proving, last_good};
 pub use command::{COMMANDS, Command, matching};
 pub use event::{Effect, Event, Intent};
 pub use field::{Field, FieldUse};

@@ -7,8 +7,9 @@ use crate::domain::{Board, Clean, ContainerId, Environment, Health, Timestamp};
 use crate::engine::RunId;
 
 use super::{
-    Checklists, Field, FieldUse, Form, Happenings, History, LogBook, LogView, Offer, Page, Pending,
-    Question, Record, Replay, RowKey, Search, Sheet, Sure, Training, Window, story::Story,
+    Attest, Checklists, Field, FieldUse, Form, Happenings, History, LogBook, LogView, Offer, Page,
+    Pending, Present, Question, Record, Replay, RowKey, Search, Sheet, Sure, Training, Window,
+    story::Story,
 };
 
 /// The screens, in the order of their keys.
@@ -205,6 +206,10 @@ pub enum Overlay {
     },
     /// A decision about a run that waits for its `y`.
     Sure(Sure),
+    /// A signature or a waiver that is being written.
+    Attest(Attest),
+    /// One item of a checklist, for a room.
+    Present(Present),
 }
 
 /// The board as it was when the screen was frozen.
@@ -368,7 +373,8 @@ impl Model {
                 Some(Overlay::Causes { .. } | Overlay::Menu { .. } | Overlay::Answers { .. }),
             ) => Context::Choice,
             (None, Some(Overlay::Ask(_) | Overlay::Sure(_))) => Context::Question,
-            (None, Some(Overlay::Form(_))) => Context::Field(FieldUse::Answer),
+            (None, Some(Overlay::Form(_) | Overlay::Attest(_))) => Context::Field(FieldUse::Answer),
+            (None, Some(Overlay::Present(_))) => Context::Present,
             (None, Some(Overlay::Plan(sheet))) => match sheet.word(self) {
                 None => Context::PlanToAnswer,
                 Some(_) => Context::PlanToRead,
@@ -403,6 +409,8 @@ pub enum Context {
     Page,
     /// A list to choose one of.
     Choice,
+    /// A checklist that is presented.
+    Present,
     /// Yes or no.
     Question,
     /// A plan that a `y` confirms.

@@ -174,6 +174,7 @@ pub fn risk_word(risk: Risk) -> (Health, &'static str) {
     match risk {
         Risk::Low => (Health::None, "low"),
         Risk::Users => (Health::Poor, "serves users"),
+        Risk::Destructive => (Health::Bad, "replaces data"),
         Risk::Data => (Health::Bad, "data"),
     }
 }

@@ -218,7 +218,12 @@ pub fn rows(model: &Model) -> Vec<Row<'_>> {
                     .map(|(.., b)| b),
             })
             .collect(),
-        Screen::Checklist => model.checklists.places().map(Row::Listed).collect(),
+        Screen::Checklist => model
+            .checklists
+            .places()
+            .filter(|place| super::attest::is_shown(model, place))
+            .map(Row::Listed)
+            .collect(),
         Screen::Journal => journal_rows(model),
         Screen::Runs => model.story.newest().map(Row::Run).collect(),
         Screen::Logs => Vec::new(),

@@ -125,8 +125,20 @@ pub fn answers(model: &Model, run: &RunStory) -> Vec<Answer> {
         answer("skip", "the run goes on without this step", deed)
     };
     match model.story.standing(run, model.now) {
-        Standing::Asking(Question::Failed { step } | Question::Doubt { step }) => {
-            vec![retry(step), skip(step), undo, abort]
+        Standing::Asking(Question::Failed { step }) => vec![retry(step), skip(step), undo, abort],
+        Standing::Asking(Question::Doubt { step }) => {
+            let said = |code| decide(code, Some(step));
+            let happened = answer(
+                "happened",
+                "the step counts as done, and the run goes on",
+                said(Code::DecisionHappened),
+            );
+            let did_not = answer(
+                "did not",
+                "the step counts as failed, and what follows a failure follows",
+                said(Code::DecisionDidNotHappen),
+            );
+            vec![happened, did_not, retry(step), skip(step), undo, abort]
         }
         Standing::Asking(Question::Open { step, gate }) => {
             let mut all = Vec::new();

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::domain::{Clean, Timestamp};
 use crate::engine::{
     Decision, EventKind, Evidence, EvidenceKind, Finished, Holder, Person, Phase, Plan, Question,
-    Recorded, Requested, RunEvent, RunId, State, StepId, TakenUp, Target, Verdict, Wait,
+    Recorded, Requested, RunEvent, RunId, Serving, State, StepId, TakenUp, Target, Verdict, Wait,
 };
 use crate::journal::{Actor, Code, Entry, Mode, Seq};
 use crate::runbook::{Brief, Outcome};
@@ -62,6 +62,8 @@ pub struct RunStory {
     pub driver: Option<(TakenUp, Timestamp)>,
     /// The latest figures of the tap, as the driver wrote them.
     pub tap: Option<Value>,
+    /// How many replicas served at least.
+    pub serving: Option<Serving>,
     /// Requests of the tap that failed, oldest first.
     pub requests: VecDeque<Value>,
     /// How each guard stands, by its id.
@@ -282,6 +284,7 @@ impl RunStory {
             lines: VecDeque::new(),
             driver: None,
             tap: None,
+            serving: None,
             requests: VecDeque::new(),
             guards: BTreeMap::new(),
             finished: None,
@@ -330,19 +333,12 @@ impl RunStory {
                     self.evidence(entry, evidence);
                 }
             }
-            Code::DecisionConfirm
-            | Code::DecisionApprove
-            | Code::DecisionPause
-            | Code::DecisionResume
-            | Code::DecisionRetry
-            | Code::DecisionSkip
-            | Code::DecisionUndo
-            | Code::DecisionAbort => {
+            code if code.is_decision() => {
                 if let Some(decision) = body::<Decision>(entry) {
                     self.decision(entry, &decision);
                 }
             }
-            Code::Refused | Code::Failed | Code::Note => {
+            Code::Refused | Code::Failed | Code::Note | Code::JournalRecovered => {
                 let said = entry.body.get("reason").and_then(Value::as_str);
                 let said = said.or_else(|| entry.body.get("text").and_then(Value::as_str));
                 if let Some(said) = said {
@@ -354,16 +350,8 @@ impl RunStory {
                     self.line(entry, None, &text, weight);
                 }
             }
-            Code::SessionOpened
-            | Code::SessionClosed
-            | Code::SessionArmed
-            | Code::SessionDisarmed
-            | Code::ConfigLoaded
-            | Code::Anchored
-            | Code::JournalRecovered
-            | Code::JournalMigrated
-            | Code::RunRequested
-            | Code::SignedOff => {}
+            // Of the session or the journal, no part of a run.
+            _ => {}
         }
     }
 
@@ -376,6 +364,7 @@ impl RunStory {
             self.confirmed = Some((by.clone(), entry.moment.at));
         }
         let word = entry.code.word().trim_start_matches("decision.");
+        let word = word.replace('-', " ");
         let reason = match decision.reason.as_str() {
             "" => String::new(),
             reason => format!(": {reason}"),
@@ -458,6 +447,7 @@ impl RunStory {
                 }
             }
             EvidenceKind::Tap => self.tap = Some(value),
+            EvidenceKind::Serving => self.serving = Serving::deserialize(&value).ok(),
             EvidenceKind::Request => {
                 if self.requests.len() == REQUESTS_MAX {
                     self.requests.pop_front();

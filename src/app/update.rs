@@ -11,7 +11,8 @@ use crate::domain::{
 use super::model::NOTICE;
 use super::{
     Effect, Event, Field, FieldUse, Frozen, Happening, Intent, LogSource, Model, Overlay, Pane,
-    Played, Row, RowKey, Screen, Search, arms, matching, replay, rows, runs, training,
+    Played, Row, RowKey, Screen, Search, arms, attest, checklists, matching, replay, rows, runs,
+    training,
 };
 
 /// So many logs are followed at once; more would drown a person and the engine.
@@ -58,7 +59,8 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Resized { columns, lines } => model.size = super::Size { columns, lines },
         Event::Pasted(text) => pasted(model, &text),
         Event::Noted { health, text } => note(model, health, text),
-        Event::Checklists(read) => model.checklists = *read,
+        Event::Checklists(read) => checklists::read(model, *read),
+        Event::Proving(proving) => model.checklists.proving = proving,
         Event::SlowLink(slow) => model.slow_link = slow,
         Event::Trained(news) => {
             if let Some((health, text)) = training::trained(model, news) {
@@ -91,6 +93,8 @@ fn heard(model: &mut Model, event: Event) {
         Event::Journaled(entries) => {
             for entry in entries {
                 model.story.take(&entry);
+                let mode = checklists::mode(model);
+                model.checklists.take(&entry, mode);
                 model.record.push(entry);
             }
         }
@@ -324,7 +328,13 @@ fn carry_out(model: &mut Model, intent: Intent, prefix: Option<char>) -> Vec<Eff
         Intent::Open => open(model),
         Intent::Arm => return arms::arm(model, ""),
         Intent::Disarm => return arms::disarm(model),
+        Intent::Act if model.screen == Screen::Checklist => return checklists::act(model),
         Intent::Act => arms::menu(model),
+        Intent::ProveAll => return attest::prove(model, true),
+        Intent::Recheck if model.screen == Screen::Checklist => return attest::prove(model, false),
+        Intent::Attest(saying) => attest::begin(model, saying),
+        Intent::OnlyOpen => attest::only_open(model),
+        Intent::Present => attest::present(model),
         Intent::Plan(id) => return arms::open(model, &id, &BTreeMap::new()),
         Intent::Abort | Intent::Pause | Intent::Undo => return runs::intend(model, &intent),
         Intent::Detach => runs::detach(model),
@@ -479,6 +489,7 @@ fn overlaid(model: &mut Model, intent: &Intent) -> Option<Vec<Effect>> {
         (_, Intent::Redraw | Intent::Suspend | Intent::Save | Intent::Freeze) => None,
         (_, Intent::Interrupt) => Some(interrupt(model)),
         (Overlay::Menu { .. }, _) => Some(arms::menu_key(model, intent)),
+        (Overlay::Present(_), _) => Some(attest::present_key(model, intent)),
         (Overlay::Answers { .. }, _) => Some(runs::answer_key(model, intent)),
         (Overlay::Sure(sure), Intent::Yes) => {
             let sure = sure.clone();
@@ -531,6 +542,7 @@ fn field_key(model: &mut Model, intent: &Intent) -> Option<Vec<Effect>> {
         (Intent::Redraw | Intent::Suspend, _) => None,
         (Intent::Interrupt, _) => Some(interrupt(model)),
         (_, Some(Overlay::Form(_))) => Some(arms::form_key(model, intent)),
+        (_, Some(Overlay::Attest(_))) => Some(attest::key(model, intent)),
         (Intent::Submit, _) if asks_why => {
             let reason = model.field.take().map(|field| field.text().to_owned());
             let reason = reason.filter(|reason| !reason.trim().is_empty());

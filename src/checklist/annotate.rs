@@ -86,6 +86,7 @@ fn add_proposals(item: &mut Item) {
             kind: Clean::from(proposal.kind),
             note: None,
             toml: proposal.toml(&item.id),
+            line: 0,
         };
         let known = item
             .blocks

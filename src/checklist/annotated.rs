@@ -37,6 +37,9 @@ pub struct Block {
     pub note: Option<Clean>,
     /// The lines between the fences, as they stand.
     pub toml: String,
+    /// Where its fence stands in the file, from 1; 0: nowhere yet.
+    #[serde(skip)]
+    pub line: usize,
 }
 
 /// A page, taken apart.
@@ -49,6 +52,8 @@ pub(super) struct Page {
     pub(super) ids: BTreeMap<usize, ItemId>,
     pub(super) blocks: Vec<Block>,
     pub(super) remarks: Vec<Remark>,
+    /// Where each line of the author stands in the file, from 1.
+    pub(super) places: Vec<usize>,
 }
 
 /// Whether the page was written by us.
@@ -88,10 +93,13 @@ pub(super) fn strip(text: &str) -> Page {
         ids: BTreeMap::new(),
         blocks: Vec::new(),
         remarks: Vec::new(),
+        places: Vec::new(),
     };
     let mut rest = text;
+    let mut above = 0;
     if let Some(length) = front_length(text) {
         page.front = Some(text[..length].to_owned());
+        above = text[..length].lines().count();
         rest = &text[length..];
     }
     let lines: Vec<&str> = rest.split_inclusive('\n').collect();
@@ -99,7 +107,8 @@ pub(super) fn strip(text: &str) -> Page {
     let mut line = 1;
     while let Some(whole) = lines.get(at) {
         if let Some(length) = block_length(&lines[at..]) {
-            let block = read_block(&lines[at..at + length], line, &mut page.remarks);
+            let mut block = read_block(&lines[at..at + length], line, &mut page.remarks);
+            block.line = above + at + 1;
             page.blocks.push(block);
             at += length;
             // At the end of a page without a last newline, the one before the block is ours too.
@@ -120,6 +129,7 @@ pub(super) fn strip(text: &str) -> Page {
             author = before;
             page.ids.entry(line).or_insert(id);
         }
+        page.places.push(above + at + 1);
         page.text.push_str(author);
         page.text.push_str(&whole[body.len()..]);
         line += 1;
@@ -185,6 +195,7 @@ fn read_block(lines: &[&str], line: usize, remarks: &mut Vec<Remark>) -> Block {
         kind: Clean::line(text("kind").unwrap_or_default()),
         note: text("note").map(Clean::line),
         toml,
+        line: 0,
     }
 }
 

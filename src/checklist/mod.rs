@@ -3,21 +3,27 @@
 //! [`Checklist::read`] takes any bytes. What an item is, `read.rs` decides: task lists everywhere, and bullets, numbered
 //! points and table rows under headings such as tasks, deliverables or success criteria. [`propose()`] names the
 //! checks that an item's wording asks for, and [`annotate()`] writes both into the page beside the author's words.
-//! Absent on purpose: files, clocks, and the running of a check.
+//! [`Checklist::read`] also takes what is demanded of each item from its accepted checks, and [`decide()`] says from
+//! proofs and signatures whether the gate opens. Absent on purpose: files, clocks, and the running of a check.
 //!
 //! **Invariant:** the author's text is never changed: taking our notes out of an annotated page gives it back, byte
 //! for byte.
 
 mod annotate;
 mod annotated;
+mod decide;
+mod demand;
 mod difference;
 mod identity;
 mod measure;
 mod naming;
 mod outline;
+mod proof;
 mod propose;
 mod read;
 mod repair;
+mod rules;
+mod shelf;
 mod sign;
 mod tell;
 mod words;
@@ -28,9 +34,14 @@ use crate::domain::Clean;
 
 pub use annotate::{Annotation, annotate};
 pub use annotated::Block;
+pub use decide::{Call, Decision, Judged, Marks, Part, PartState, Reason, State, Waiver, decide};
+pub use demand::{Asked, Demand, Drill, What};
 pub use difference::{Change, Difference, Named};
+pub use proof::{Figure, Known, Proof, Proofs};
 pub use propose::{Proposal, propose};
-pub use sign::{Act, SignOff, Signature, Signatures, Signed, sign_off};
+pub use rules::{MAX_AGE, MINUTES, Problem, Rules};
+pub use shelf::BUILT_IN;
+pub use sign::{Act, SignOff, Signature, Signatures, Signed, Signer, sign_off};
 pub use tell::{
     count, is_settled, item_json, item_lines, item_text, list_json, list_text, standing,
 };
@@ -49,6 +60,12 @@ pub struct Checklist {
     /// Our blocks whose item is gone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub orphans: Vec<Block>,
+    /// What the front matter says of all items.
+    #[serde(skip)]
+    pub rules: Rules,
+    /// What is wrong with accepted checks and with the front matter: all of it, in the order of the page.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
 }
 
 /// Something said of a place in the page.
@@ -184,6 +201,9 @@ pub struct Item {
     pub checks: Vec<String>,
     /// Our blocks for it in the annotated page, accepted or not.
     pub blocks: Vec<Block>,
+    /// What it has to show.
+    #[serde(skip)]
+    pub demand: Demand,
     #[serde(skip)]
     place: Place,
 }
@@ -259,7 +279,27 @@ impl Checklist {
         let (text, mut remarks) = repair::repair(bytes);
         let page = annotated::strip(&text);
         remarks.extend(page.remarks.iter().cloned());
-        read::read(name, &page, remarks)
+        let mut list = read::read(name, &page, remarks);
+        list.demand(&page);
+        list
+    }
+
+    /// Reads what is demanded of each item.
+    fn demand(&mut self, page: &annotated::Page) {
+        let mut problems = Vec::new();
+        self.rules = Rules::read(page.front.as_deref(), &mut problems);
+        for item in self.phases.iter_mut().flat_map(|phase| &mut phase.items) {
+            let line = page.places.get(item.line.saturating_sub(1));
+            let line = line.copied().unwrap_or(item.line);
+            item.demand = demand::demand(&self.rules, item, line, &mut problems);
+        }
+        problems.sort_by_key(|problem| problem.line);
+        self.problems = problems;
+    }
+
+    /// The item of exactly this id.
+    pub fn find_id(&self, id: &str) -> Option<(&Phase, &Item)> {
+        self.items().find(|(_, item)| item.id.0 == id)
     }
 
     /// All items with the phase they belong to, in the order of the phases.
@@ -267,6 +307,18 @@ impl Checklist {
         self.phases
             .iter()
             .flat_map(|phase| phase.items.iter().map(move |item| (phase, item)))
+    }
+
+    /// Whether `inner` is `outer` or lies within it.
+    pub fn is_within(&self, inner: &Phase, outer: &Phase) -> bool {
+        let mut up = Some(inner);
+        while let Some(phase) = up {
+            if std::ptr::eq(phase, outer) {
+                return true;
+            }
+            up = phase.parent.and_then(|index| self.phases.get(index));
+        }
+        false
     }
 
     /// Titles from the outermost phase to this one.
@@ -283,7 +335,7 @@ impl Checklist {
 
     /// The item of that id; else the only one whose id or title begins so.
     pub fn find(&self, word: &str) -> Option<(&Phase, &Item)> {
-        if let Some(found) = self.items().find(|(_, item)| item.id.0 == word) {
+        if let Some(found) = self.find_id(word) {
             return Some(found);
         }
         let lower = word.to_lowercase();

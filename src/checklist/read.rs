@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, HashSet};
 use super::annotated::Page;
 use super::outline::{Block, Row, Text, outline};
 use super::{
-    Checklist, Field, Item, ItemId, Kind, Mark, Phase, PhaseKind, Place, Remark, naming, words,
+    Checklist, Demand, Field, Item, ItemId, Kind, Mark, Phase, PhaseKind, Place, Remark, naming,
+    words,
 };
 use crate::domain::Clean;
 
@@ -46,6 +47,7 @@ pub(super) fn read(name: &str, page: &Page, remarks: Vec<Remark>) -> Checklist {
         phases,
         remarks,
         orphans: Vec::new(),
+        ..Checklist::default()
     };
     naming::name_items(&mut list, &page.ids);
     naming::hand_out_blocks(&mut list, page);
@@ -386,6 +388,7 @@ impl Reader {
                 detail: Vec::new(),
                 checks: Vec::new(),
                 blocks: Vec::new(),
+                demand: Demand::default(),
                 place: Place {
                     after: line_last,
                     indent: 0,
@@ -494,6 +497,7 @@ fn item(row: &Row, title: &str, kind: Kind, mark: Mark, after: Option<usize>) ->
             .collect(),
         checks: row.checks.clone(),
         blocks: Vec::new(),
+        demand: Demand::default(),
         place: match after {
             Some(after) => Place { after, indent: 0 },
             None => Place {

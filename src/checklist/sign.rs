@@ -42,6 +42,8 @@ pub struct Signature {
     #[serde(flatten)]
     pub said: SignOff,
     pub who: Clean,
+    /// Who logged in, or else who it is to the kernel: two signatures of one are one.
+    pub uid: u32,
     pub at: Timestamp,
 }
 
@@ -83,26 +85,51 @@ impl Signed<'_> {
     }
 }
 
-/// The last sign-off of each item of one page.
+/// Who says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signer {
+    pub name: Clean,
+    pub uid: u32,
+}
+
+/// The sign-offs of each item of one page, oldest first; of each person the last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Signatures(BTreeMap<ItemId, Signature>);
+pub struct Signatures(BTreeMap<ItemId, Vec<Signature>>);
 
 impl Signatures {
     /// Takes the body of an entry, in the order of the journal. What is about another page, or about no item, is left.
-    pub fn take(&mut self, list: &Checklist, body: &Value, who: &Clean, at: Timestamp) {
+    pub fn take(&mut self, list: &Checklist, body: &Value, by: &Signer, at: Timestamp) {
         let Ok(said) = SignOff::deserialize(body) else {
             return;
         };
-        if said.list == list.name {
-            let item = ItemId(said.item.to_string());
-            let who = who.clone();
-            self.0.insert(item, Signature { said, who, at });
+        if said.list != list.name {
+            return;
         }
+        let all = self.0.entry(ItemId(said.item.to_string())).or_default();
+        // The console hears some entries twice: from the journal's past and from its news.
+        if all.iter().any(|one| one.uid == by.uid && one.at > at) {
+            return;
+        }
+        all.retain(|one| one.uid != by.uid);
+        all.push(Signature {
+            said,
+            who: by.name.clone(),
+            uid: by.uid,
+            at,
+        });
+        all.sort_by_key(|one| one.at);
+    }
+
+    /// Everybody who signed the item as it reads now, oldest first.
+    pub fn signers(&self, item: &Item) -> impl Iterator<Item = &Signature> {
+        let text = item.text_hash();
+        let all = self.0.get(&item.id).into_iter().flatten();
+        all.filter(move |one| one.said.act == Act::Signed && *one.said.text == *text)
     }
 
     /// How the item stands at `now`.
     pub fn of(&self, item: &Item, now: Timestamp) -> Signed<'_> {
-        let Some(signature) = self.0.get(&item.id) else {
+        let Some(signature) = self.0.get(&item.id).and_then(|all| all.last()) else {
             return Signed::No;
         };
         if *signature.said.text != *item.text_hash() {
@@ -140,11 +167,16 @@ mod tests {
         Checklist::read("go.md", text.as_bytes())
     }
 
+    fn signer(name: &str, uid: u32) -> Signer {
+        let name = Clean::line(name);
+        Signer { name, uid }
+    }
+
     fn signed(list: &Checklist, act: Act) -> Signatures {
         let (_, item) = list.find("abc").unwrap();
         let body = serde_json::to_value(sign_off(list, item, act, "seen it")).unwrap();
         let mut signatures = Signatures::default();
-        signatures.take(list, &body, &"ann".into(), Timestamp(DAY_MS));
+        signatures.take(list, &body, &signer("ann", 1), Timestamp(DAY_MS));
         signatures
     }
 
@@ -181,10 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn one_person_signs_once_whatever_the_name() {
+        let list = list("a");
+        let (_, item) = list.find("abc").unwrap();
+        let body = serde_json::to_value(sign_off(&list, item, Act::Signed, "seen")).unwrap();
+        let mut signatures = Signatures::default();
+        for (name, uid, count) in [("ann", 1, 1), ("root", 1, 1), ("bo", 2, 2)] {
+            signatures.take(&list, &body, &signer(name, uid), Timestamp(u64::from(uid)));
+            assert_eq!(signatures.signers(item).count(), count);
+        }
+    }
+
+    #[test]
     fn entries_about_something_else_are_left() {
         let list = list("a");
         let mut signatures = Signatures::default();
-        let who = Clean::from("ann");
+        let who = signer("ann", 1);
         for body in [
             serde_json::json!({ "text": "x" }),
             serde_json::json!({ "act": "signed", "list": "other.md", "item": "abc", "text": "", "title": "", "reason": "" }),

@@ -4,17 +4,45 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Checklist, Item, Mark, Phase, Proposal, Signatures, Standing, propose};
-use crate::domain::{Clean, Timestamp};
+use super::{
+    Call, Checklist, Item, Judged, Mark, Marks, Phase, Proposal, Standing, State, propose,
+};
+use crate::domain::{Age, Clean, Timestamp};
 
-/// How an item stands, in a sign and a word.
-pub fn standing(item: &Item, signatures: &Signatures, now: Timestamp) -> (&'static str, String) {
-    let signed = signatures.of(item, now);
-    let standing = item.standing();
-    match signed.word() {
-        Some(word) if signed.counts() => ("[x]", word),
-        Some(word) => ("[?]", word),
-        None => (sign(standing), standing.word().to_owned()),
+/// How an item stands, in a sign and a word: by proofs and signatures where there are any, else as its author says.
+pub fn standing(
+    list: &Checklist,
+    phase: &Phase,
+    item: &Item,
+    marks: &Marks,
+    now: Timestamp,
+) -> (&'static str, String) {
+    let judged = marks.judge(list, phase, item, now);
+    let signed = marks.signatures.of(item, now);
+    let word = || judged.state.word().to_owned();
+    match judged.state {
+        State::Proven if judged.is_old() => ("[x]", "proven, old".to_owned()),
+        State::Proven => ("[x]", word()),
+        State::Signed | State::Waived => ("[x]", signed.word().unwrap_or_else(word)),
+        State::Failed => ("[X]", word()),
+        State::Open => match signed.word() {
+            Some(word) => ("[?]", word),
+            None if item.demand.person => ("[ ]", word()),
+            None => {
+                let standing = item.standing();
+                (sign(standing), standing.word().to_owned())
+            }
+        },
+        State::Dropped => (sign(item.standing()), item.standing().word().to_owned()),
+        State::Unproven if item.demand.asked.is_empty() => {
+            (sign(item.standing()), item.standing().word().to_owned())
+        }
+        State::Unproven => ("[=]", word()),
+        State::HalfSigned
+        | State::Expired
+        | State::Changed
+        | State::Unreadable
+        | State::CouldNotRun => ("[?]", word()),
     }
 }
 
@@ -30,14 +58,22 @@ fn sign(standing: Standing) -> &'static str {
     }
 }
 
-/// Whether nobody has to look at it any more: ticked, dropped, signed or waived.
-pub fn is_settled(item: &Item, signatures: &Signatures, now: Timestamp) -> bool {
-    matches!(item.mark, Mark::Done | Mark::Dropped) || signatures.of(item, now).counts()
+/// Whether nobody has to look at it any more: proven, signed, waived, dropped, or ticked where nothing measures it.
+pub fn is_settled(
+    list: &Checklist,
+    phase: &Phase,
+    item: &Item,
+    marks: &Marks,
+    now: Timestamp,
+) -> bool {
+    let judged = marks.judge(list, phase, item, now);
+    let ticked = item.mark == Mark::Done && item.demand.asked.is_empty();
+    ticked || judged.state.call() == Call::Go
 }
 
 /// How many of a phase's items are settled, and how many there are.
-pub fn count(phase: &Phase, signatures: &Signatures, now: Timestamp) -> (usize, usize) {
-    let settled = |item: &&Item| is_settled(item, signatures, now);
+pub fn count(list: &Checklist, phase: &Phase, marks: &Marks, now: Timestamp) -> (usize, usize) {
+    let settled = |item: &&Item| is_settled(list, phase, item, marks, now);
     (
         phase.items.iter().filter(settled).count(),
         phase.items.len(),
@@ -49,7 +85,7 @@ fn depth(list: &Checklist, phase: &Phase) -> usize {
 }
 
 /// The list, for people.
-pub fn list_text(list: &Checklist, signatures: &Signatures, now: Timestamp) -> String {
+pub fn list_text(list: &Checklist, marks: &Marks, now: Timestamp) -> String {
     let mut out = String::new();
     let title = if list.title.is_empty() {
         &list.name
@@ -60,12 +96,12 @@ pub fn list_text(list: &Checklist, signatures: &Signatures, now: Timestamp) -> S
     let (settled, all) = list
         .phases
         .iter()
-        .map(|phase| count(phase, signatures, now))
+        .map(|phase| count(list, phase, marks, now))
         .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let _ = writeln!(out, "{settled} of {all} settled");
     for phase in &list.phases {
         let blanks = "  ".repeat(depth(list, phase));
-        let (settled, all) = count(phase, signatures, now);
+        let (settled, all) = count(list, phase, marks, now);
         let counted = if all == 0 {
             String::new()
         } else {
@@ -77,7 +113,7 @@ pub fn list_text(list: &Checklist, signatures: &Signatures, now: Timestamp) -> S
         };
         let _ = writeln!(out, "\n{blanks}{}{counted}{mark}", phase.title);
         for item in &phase.items {
-            let (sign, word) = standing(item, signatures, now);
+            let (sign, word) = standing(list, phase, item, marks, now);
             let _ = writeln!(
                 out,
                 "{blanks}  {sign} {:<10} {:<11} {}  ({word})",
@@ -91,16 +127,16 @@ pub fn list_text(list: &Checklist, signatures: &Signatures, now: Timestamp) -> S
 }
 
 /// The list, for scripts.
-pub fn list_json(list: &Checklist, signatures: &Signatures, now: Timestamp) -> Value {
+pub fn list_json(list: &Checklist, marks: &Marks, now: Timestamp) -> Value {
     let phases: Vec<Value> = list
         .phases
         .iter()
         .map(|phase| {
-            let (settled, all) = count(phase, signatures, now);
+            let (settled, all) = count(list, phase, marks, now);
             let items: Vec<Value> = phase
                 .items
                 .iter()
-                .map(|item| item_json(list, phase, item, signatures, now))
+                .map(|item| item_json(list, phase, item, marks, now))
                 .collect();
             json!({
                 "title": phase.title,
@@ -130,10 +166,10 @@ pub fn item_json(
     list: &Checklist,
     phase: &Phase,
     item: &Item,
-    signatures: &Signatures,
+    marks: &Marks,
     now: Timestamp,
 ) -> Value {
-    let (_, state) = standing(item, signatures, now);
+    let (_, state) = standing(list, phase, item, marks, now);
     json!({
         "id": item.id,
         "title": item.title,
@@ -141,7 +177,7 @@ pub fn item_json(
         "kind": item.kind,
         "mark": item.mark,
         "state": state,
-        "settled": is_settled(item, signatures, now),
+        "settled": is_settled(list, phase, item, marks, now),
         "line": item.line,
         "text_hash": item.text_hash(),
         "fields": item.fields,
@@ -156,11 +192,11 @@ pub fn item_text(
     list: &Checklist,
     phase: &Phase,
     item: &Item,
-    signatures: &Signatures,
+    marks: &Marks,
     now: Timestamp,
 ) -> String {
     let mut out = String::new();
-    for line in item_lines(list, phase, item, signatures, now) {
+    for line in item_lines(list, phase, item, marks, now) {
         let _ = writeln!(out, "{line}");
     }
     out
@@ -171,13 +207,13 @@ pub fn item_lines(
     list: &Checklist,
     phase: &Phase,
     item: &Item,
-    signatures: &Signatures,
+    marks: &Marks,
     now: Timestamp,
 ) -> Vec<Clean> {
     let mut out: Vec<String> = vec![item.title.to_string()];
     out.extend(item.detail.iter().map(|line| format!("  {line}")));
     let path: Vec<&str> = list.path(phase).into_iter().map(Clean::as_str).collect();
-    let (sign, word) = standing(item, signatures, now);
+    let (sign, word) = standing(list, phase, item, marks, now);
     out.push(String::new());
     out.push(format!("state     {sign} {word}"));
     out.push(format!("id        {}", item.id));
@@ -188,6 +224,8 @@ pub fn item_lines(
     for field in &item.fields {
         out.push(format!("{:<9} {}", field.name, field.value));
     }
+    let judged = marks.judge(list, phase, item, now);
+    out.extend(proof_lines(&judged, now));
     for check in &item.checks {
         out.push(String::new());
         out.push("check, as the author wrote it:".to_owned());
@@ -206,6 +244,60 @@ pub fn item_lines(
         out.extend(unwritten(&propose(item)));
     }
     out.iter().map(|line| Clean::line(line)).collect()
+}
+
+/// What its checks said, why it fails and what helps, who signed.
+fn proof_lines(judged: &Judged<'_>, now: Timestamp) -> Vec<String> {
+    let mut out = Vec::new();
+    for part in &judged.parts {
+        out.push(String::new());
+        let Some(known) = part.known else {
+            out.push(format!("{} check: {}", part.asked.kind, part.state.word()));
+            continue;
+        };
+        let age = Age(now.since(known.at()));
+        let limit = Age(part.max_age);
+        let state = part.state.word();
+        out.push(format!(
+            "{}: {state}, seen {age} ago of {limit}, by {}",
+            known.proof.asked, known.who
+        ));
+        out.push(format!("  {}", known.proof.outcome.said));
+        out.push(format!("  evidence  {}", known.proof.sha256));
+        out.extend(evidence_lines(&known.proof.outcome.evidence));
+    }
+    if let Some(helps) = &judged.item.demand.helps
+        && judged.state == State::Failed
+    {
+        out.push(format!("runbook   {helps} helps"));
+    }
+    for signature in &judged.signers {
+        out.push(format!(
+            "signed    by {} (uid {}) {}: {}",
+            signature.who,
+            signature.uid,
+            signature.at.date_minute(),
+            signature.said.reason
+        ));
+    }
+    if judged.item.demand.second {
+        out.push("signed    by two people, where it is".to_owned());
+    }
+    out
+}
+
+/// Lines of evidence that are shown; all of it is in the journal.
+const EVIDENCE_LINES: usize = 12;
+
+fn evidence_lines(evidence: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    for key in ["sent", "got", "fault"] {
+        if let Some(value) = evidence.get(key).filter(|value| !value.is_null()) {
+            out.push(format!("  {key:<5} {value}"));
+        }
+    }
+    out.truncate(EVIDENCE_LINES);
+    out
 }
 
 /// What an import would propose.

@@ -437,6 +437,7 @@ fn an_annotated_page_reads_the_same_for_those_who_do_not_know_us() {
             ids: std::collections::BTreeMap::new(),
             blocks: Vec::new(),
             remarks: Vec::new(),
+            places: Vec::new(),
         };
         let list = super::read::read(name, &page, Vec::new());
         assert_eq!(

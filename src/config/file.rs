@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::backup;
 use super::engine::{EngineAddress, address};
 use super::journal::{self, JournalStore};
 use super::problem::{Problems, Source};
@@ -18,7 +19,7 @@ use super::settings::{Settings, shown_path};
 use super::value::{self, Parsed, wrong};
 use super::{Gateway, GatewayUpstream, PROMETHEUS_CREDENTIALS};
 use crate::domain::{
-    BackupSpec, CertificateAt, CertificateSpec, Clean, EndpointSpec, Environment, ServiceSpec,
+    CertificateAt, CertificateSpec, ChecklistSpec, Clean, EndpointSpec, Environment, ServiceSpec,
     Stack, Thresholds, TrafficSpec,
 };
 
@@ -31,6 +32,7 @@ pub(super) struct File {
     pub(super) gateway: Option<Gateway>,
     pub(super) prometheus_token: Option<SecretRef>,
     pub(super) runbooks: Option<PathBuf>,
+    pub(super) second_person: bool,
     pub(super) journal_store: Option<JournalStore>,
     pub(super) journal_password: Option<SecretRef>,
     pub(super) theme: Option<Clean>,
@@ -174,7 +176,7 @@ fn read<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> File {
         ),
         endpoints: read_endpoints(reader, root, base, gateway.as_ref()),
         certificates: read_certificates(reader, root, base, gateway.as_ref()),
-        backups: read_backups(reader, root, base),
+        backups: backup::read(reader, root, base),
         checklists: read_checklists(reader, root, base),
         disks: read_disks(reader, root, base),
         thresholds: read_thresholds(reader, root),
@@ -183,6 +185,9 @@ fn read<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> File {
     };
     let runbooks = reader.section(root, "runbooks");
     file.runbooks = reader.optional(&runbooks, "folder", value::path(base));
+    file.second_person = reader
+        .optional(&runbooks, "second_person", value::flag)
+        .unwrap_or_default();
     read_journal(reader, root, base, &mut file);
     read_screen(reader, root, &mut file);
     if named.is_none() {
@@ -388,7 +393,7 @@ fn read_services<'t>(
 }
 
 /// Says of every second one of the same name where the first stands.
-fn refuse_twice<K: Ord + std::fmt::Display>(
+pub(super) fn refuse_twice<K: Ord + std::fmt::Display>(
     reader: &mut Reader<'_>,
     keys: impl Iterator<Item = (K, Range<usize>)>,
     what: &str,
@@ -922,57 +927,13 @@ fn read_certificate<'t>(
     })
 }
 
-fn read_backups<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> Vec<BackupSpec> {
-    let mut all = Vec::new();
+fn read_checklists<'t>(
+    reader: &mut Reader<'t>,
+    root: &Section<'t>,
+    base: &Path,
+) -> Vec<ChecklistSpec> {
     let mut keys = Vec::new();
-    for section in reader.sections(root, "backup") {
-        let target = reader.required(&section, "target", "target = \"postgres\"", value::clean);
-        let directory = reader.required(
-            &section,
-            "directory",
-            "directory = \"/var/backups/postgres\"",
-            value::path(base),
-        );
-        let pattern = reader.required(&section, "pattern", "pattern = \"*.dump\"", pattern);
-        let age_max = reader.defaulted(&section, "age_max", "\"26 h\"", value::duration);
-        let keep_min = reader.defaulted(&section, "keep_min", "3", value::whole(0, 100_000));
-        let bytes_min = reader.defaulted(&section, "size_min", "\"1 KB\"", value::size);
-        let shrink_max_percent =
-            reader.defaulted(&section, "shrink_max", "\"20 %\"", value::percent);
-        let every = reader.defaulted(&section, "every", "\"1 min\"", value::every);
-        if let Some(target) = &target {
-            keys.push((target.clone(), section.span("target")));
-        }
-        if let (Some(target), Some(directory), Some(pattern)) = (target, directory, pattern) {
-            all.push(BackupSpec {
-                target,
-                directory,
-                pattern,
-                age_max,
-                keep_min,
-                bytes_min,
-                shrink_max_percent,
-                every,
-            });
-        }
-    }
-    refuse_twice(reader, keys.into_iter(), "backup of");
-    all
-}
-
-fn pattern(value: &DeValue<'_>) -> Parsed<Clean> {
-    let text = value::clean(value)?;
-    if text.contains('/') {
-        return wrong(
-            "a pattern is for the name of a file, without folders",
-            "put the folder in `directory`",
-        );
-    }
-    Ok(text)
-}
-
-fn read_checklists<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> Vec<PathBuf> {
-    let mut keys = Vec::new();
+    let mut specs = Vec::new();
     for section in reader.sections(root, "checklist") {
         if let Some(file) = reader.required(
             &section,
@@ -980,16 +941,13 @@ fn read_checklists<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path)
             "file = \"checklists/go-live.md\"",
             value::path(base),
         ) {
-            keys.push((file, section.span("file")));
+            keys.push((shown_path(&file), section.span("file")));
+            let max_age = reader.defaulted(&section, "max_age", "\"24 h\"", value::duration);
+            specs.push(ChecklistSpec { file, max_age });
         }
     }
-    refuse_twice(
-        reader,
-        keys.iter()
-            .map(|(file, span)| (shown_path(file), span.clone())),
-        "checklist",
-    );
-    keys.into_iter().map(|(file, _)| file).collect()
+    refuse_twice(reader, keys.into_iter(), "checklist");
+    specs
 }
 
 fn read_disks<'t>(reader: &mut Reader<'t>, root: &Section<'t>, base: &Path) -> Vec<PathBuf> {

@@ -18,17 +18,20 @@
 //! | `[[traffic]]` | `kind = "metrics"`: `service`, `port`, `path = "/metrics"`, `every = "5 s"`; `kind = "prometheus"`: `service`, `url` (of `[prometheus]`), `selector = ""`, `every = "10 s"`; `kind = "access-log"`: `gateway` (of `[gateway]`), `service`, `every = "5 s"` |
 //! | `[[endpoint]]` | `url`, `name` (the URL), `method = "GET"`, `status`, `headers = { name = "part" }`, `redirect_to`, `follow = false`, `content_type`, `ttfb`, `ca_file`, `connect_to`, `every = "10 s"` |
 //! | `[[certificate]]` | `endpoint = "host:port"` or `file`, `name`, `ca_file`, `on_disk`, `self_signed = false`, `every = "5 min"` |
-//! | `[[backup]]` | `target`, `directory`, `pattern`, `age_max = "26 h"`, `keep_min = 3`, `size_min = "1 KB"`, `shrink_max = "20 %"`, `every = "1 min"` |
+//! | `[[backup]]` | `target`, `directory`, `pattern` (ours: `"<target>-*"`), `age_max = "26 h"` or `rpo`, `keep_min = 3`, `size_min = "1 KB"`, `shrink_max = "20 %"`, `every = "1 min"`; made by us: `service`, `kind = "postgres"`, `redis` or `files`, `database`, `user = "postgres"`, `password = { file = "…" }` or `{ env = "…" }`, `path`, `recipients_file`, `identity_file`, `rto`, `proof_max` |
+//! | `[backup.keep]` | `daily = 7`, `weekly = 4`, `monthly = 6`, `min = 3` |
+//! | `[[backup.store]]` | further stores: `name`, `url = "file:///…"` or `"s3://bucket/prefix"`, `endpoint`, `region`, `access_key`, `secret_key` |
 //! | `[prometheus]` | `url`, `token = { file = "…" }` or `{ env = "…" }` |
 //! | `[disk]` | `paths = ["/"]` |
-//! | `[[checklist]]` | `file` |
-//! | `[runbooks]` | `folder`: runbooks of one's own, `*.md`; one with the id of a built-in runbook stands in for it |
+//! | `[[checklist]]` | `file`, `max_age = "24 h"`: how old a proof may be where the page does not say |
+//! | `[runbooks]` | `folder`: runbooks of one's own, `*.md`; one with the id of a built-in runbook stands in for it; `second_person = false`: a destructive runbook waits for somebody else's yes |
 //! | `[thresholds]` | `errors = "5 %"`, `latency = "500 ms"` (p95), `share_off = "50 %"`, `ttfb = "100 ms"`, `certificate_days = [21, 7, 3]`, `disk_free_poor = "15 %"`, `disk_free_bad = "5 %"`, `memory = "90 %"`, `restarts = 3` |
 //! | `[journal]` | `store = "sqlite:$XDG_STATE_HOME/quarterdeck/journal.db"` or `"postgres://host/database?user=name"`; `password = { file = "…" }` or `{ env = "…" }`: of PostgreSQL |
 //! | `[screen]` | `theme`, `ascii = "auto"`, `mouse = false`, `time = "utc"` or `local` |
 //!
 //! **Invariant:** no secret is in a [`Config`], in its [`Settings`] or in a [`Problem`]; only where it lies.
 
+mod backup;
 mod engine;
 mod env;
 mod example;
@@ -137,6 +140,8 @@ pub struct Config {
     pub prometheus_token: Option<SecretRef>,
     /// Runbooks beside the built-in ones. Never in the user's own folder: what may act is the stack's business.
     pub runbooks: Option<PathBuf>,
+    /// Destructive runbooks begin when a second person has said yes too.
+    pub second_person: bool,
     pub journal: JournalConfig,
     pub screen: ScreenConfig,
     /// The filter of the console's own log.
@@ -346,6 +351,7 @@ impl Config {
             gateway: file.gateway,
             prometheus_token: file.prometheus_token,
             runbooks: file.runbooks,
+            second_person: file.second_person,
             journal,
             screen,
             log,

@@ -15,7 +15,7 @@ use super::value::{Parsed, Wrong, kind};
 use crate::domain::{Clean, text::fit};
 
 /// Tables of the file and their keys: the one list that errors, hints and the reader use.
-pub(super) const TABLES: [(&str, &[&str]); 17] = [
+pub(super) const TABLES: [(&str, &[&str]); 19] = [
     (
         "the file",
         &[
@@ -97,16 +97,41 @@ pub(super) const TABLES: [(&str, &[&str]); 17] = [
             "directory",
             "pattern",
             "age_max",
+            "rpo",
+            "rto",
+            "proof_max",
             "keep_min",
+            "keep",
             "size_min",
             "shrink_max",
             "every",
+            "kind",
+            "service",
+            "database",
+            "user",
+            "password",
+            "path",
+            "store",
+            "recipients_file",
+            "identity_file",
+        ],
+    ),
+    ("[backup.keep]", &["daily", "weekly", "monthly", "min"]),
+    (
+        "[[backup.store]]",
+        &[
+            "name",
+            "url",
+            "endpoint",
+            "region",
+            "access_key",
+            "secret_key",
         ],
     ),
     ("[prometheus]", &["url", "token"]),
     ("[disk]", &["paths"]),
-    ("[[checklist]]", &["file"]),
-    ("[runbooks]", &["folder"]),
+    ("[[checklist]]", &["file", "max_age"]),
+    ("[runbooks]", &["folder", "second_person"]),
     (
         "[thresholds]",
         &[
@@ -213,10 +238,29 @@ impl<'t> Reader<'t> {
         key: &'static str,
         path: &'static str,
     ) -> Section<'t> {
-        let title = title(path);
+        self.opened_one(root, key, title(path), path.to_owned())
+    }
+
+    /// Opens the table `key` of one of several sections, whose tables are titled by `path`: `backup.keep`.
+    pub(super) fn nested(
+        &mut self,
+        outer: &Section<'t>,
+        key: &'static str,
+        path: &'static str,
+    ) -> Section<'t> {
+        self.opened_one(outer, key, title(path), outer.key(key))
+    }
+
+    fn opened_one(
+        &mut self,
+        root: &Section<'t>,
+        key: &'static str,
+        title: &'static str,
+        path: String,
+    ) -> Section<'t> {
         let missing = Section {
             title,
-            path: path.to_owned(),
+            path: path.clone(),
             table: None,
             span: 0..0,
         };
@@ -224,7 +268,7 @@ impl<'t> Reader<'t> {
             return missing;
         };
         match value.get_ref() {
-            DeValue::Table(table) => self.opened(title, path.to_owned(), table, value.span()),
+            DeValue::Table(table) => self.opened(title, path, table, value.span()),
             DeValue::Array(_) => {
                 self.wrong(
                     &value.span(),
@@ -246,7 +290,17 @@ impl<'t> Reader<'t> {
 
     /// Opens every `[[key]]`.
     pub(super) fn sections(&mut self, root: &Section<'t>, key: &'static str) -> Vec<Section<'t>> {
-        let title = title(key);
+        self.sections_within(root, key, key)
+    }
+
+    /// Opens every `[[outer.key]]`, where `path` is `outer.key`.
+    pub(super) fn sections_within(
+        &mut self,
+        root: &Section<'t>,
+        key: &'static str,
+        path: &'static str,
+    ) -> Vec<Section<'t>> {
+        let title = title(path);
         let Some(value) = root.get(key) else {
             return Vec::new();
         };
@@ -274,7 +328,8 @@ impl<'t> Reader<'t> {
         for (at, item) in items.iter().enumerate().take(SECTIONS_MAX) {
             match item.get_ref() {
                 DeValue::Table(table) => {
-                    all.push(self.opened(title, format!("{key}[{}]", at + 1), table, item.span()));
+                    let path = root.key(&format!("{key}[{}]", at + 1));
+                    all.push(self.opened(title, path, table, item.span()));
                 }
                 other => {
                     let says = format!("`{key}` is a list of tables, found {} in it", kind(other));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::problem::sounds_secret;
-use crate::domain::{Clean, Environment};
+use crate::domain::{Clean, Environment, Expectation};
 
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +158,16 @@ pub(super) fn variable(value: &DeValue<'_>) -> Parsed<Clean> {
             "use letters, digits and `_`, without the `$`, such as \"api\"",
         )
     }
+}
+
+/// `">= 3"`, `"contains ready"`
+pub(super) fn expectation(value: &DeValue<'_>) -> Parsed<Expectation> {
+    Expectation::parse(&text(value)?).or_else(|error| {
+        wrong(
+            error.to_string(),
+            "write an expectation, such as \">= 1\" or \"contains ready\"",
+        )
+    })
 }
 
 pub(super) fn flag(value: &DeValue<'_>) -> Parsed<bool> {

@@ -11,11 +11,15 @@ mod container;
 mod endpoint;
 mod event;
 mod expect;
+mod grade;
 mod health;
 mod host;
 mod log;
+mod manifest;
 mod measure;
+mod outcome;
 mod reading;
+mod retention;
 mod secret;
 mod stack;
 pub mod text;
@@ -33,15 +37,23 @@ pub use container::{
 pub use endpoint::{Endpoint, Hop, Phases};
 pub use event::{EngineEvent, EngineEventKind};
 pub use expect::{ExpectError, Expectation, Measured};
+pub use grade::{Grade, NoGrade};
 pub use health::{Freshness, Health, Watched};
 pub use host::{Disk, EngineFacts, Host};
 pub use log::{Level, LogLine, Stream};
+pub use manifest::{
+    BackupForm, BackupName, Content, DatabaseKeys, Digest, Encryption, Extension, FileEntry,
+    FilesContent, MANIFEST_BYTES_MAX, MANIFEST_SCHEMA, Manifest, ManifestError, PostgresContent,
+    RedisContent, SequenceAt, ServiceImage, StoredFile, TableCount, is_manifest_of,
+};
 pub use measure::{Measure, Unit};
+pub use outcome::{Outcome, Verdict};
 pub use reading::{Detail, Fault, FaultKind, Reading, Sighting, SourceId, SourceKind};
+pub use retention::{Made, removable};
 pub use secret::SecretPlace;
 pub use stack::{
-    BackupSpec, CertificateAt, CertificateSpec, EndpointSpec, Environment, ServiceSpec, Stack,
-    Thresholds, TrafficSpec,
+    BackupSource, BackupSpec, CertificateAt, CertificateSpec, ChecklistSpec, EndpointSpec,
+    Environment, Keep, ServiceSpec, Stack, StoreSpec, Thresholds, TrafficSpec,
 };
 pub use text::Clean;
 pub use time::{Age, Timestamp};

@@ -1,4 +1,4 @@
-//! Where a secret lies. The secret itself is never a value of ours.
+//! Where a secret lies. Never the secret itself.
 
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Clean;
+use super::{Clean, SecretPlace};
 
 /// How loud the header is about where we are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,14 +155,14 @@ pub struct CertificateSpec {
     pub every: Duration,
 }
 
-/// Files by pattern in a directory.
+/// Backups of one target: files by pattern in a directory, or a catalogue of ours in one or more stores.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupSpec {
     pub target: Clean,
     pub directory: PathBuf,
     /// `*` and `?`, in the file's name only.
     pub pattern: Clean,
-    /// The promise: the newest good one is no older than this.
+    /// The promise (RPO): the newest good one is no older than this.
     pub age_max: Duration,
     /// At least so many are kept.
     pub keep_min: u32,
@@ -171,6 +171,121 @@ pub struct BackupSpec {
     /// Smaller than its predecessor by more than this part is a finding.
     pub shrink_max_percent: u32,
     pub every: Duration,
+    /// What is backed up by us; `None`: somebody else makes the files, and they are only judged.
+    #[serde(default)]
+    pub source: Option<BackupSource>,
+    /// Where ours lie, the nearest first. The others hold copies: with more than one, a copy is promised.
+    #[serde(default)]
+    pub stores: Vec<StoreSpec>,
+    /// Public keys of `age`, one a line: whose private keys open a backup.
+    #[serde(default)]
+    pub recipients_file: Option<PathBuf>,
+    /// The private key for rehearsals and restores. Only its place is known here.
+    #[serde(default)]
+    pub identity_file: Option<PathBuf>,
+    /// What is kept beyond the last `keep_min`.
+    #[serde(default)]
+    pub keep: Keep,
+    /// The promise (RTO): a restore takes no longer than this.
+    #[serde(default)]
+    pub rto: Option<Duration>,
+    /// A rehearsed restore older than this proves no more.
+    #[serde(default)]
+    pub proof_max: Option<Duration>,
+}
+
+impl BackupSpec {
+    /// Files that somebody else makes, with the values that hold by default.
+    pub fn of_files(target: Clean, directory: PathBuf, pattern: Clean) -> Self {
+        Self {
+            target,
+            directory,
+            pattern,
+            age_max: Duration::from_hours(26),
+            keep_min: 3,
+            bytes_min: 1024,
+            shrink_max_percent: 20,
+            every: Duration::from_mins(1),
+            source: None,
+            stores: Vec::new(),
+            recipients_file: None,
+            identity_file: None,
+            keep: Keep::default(),
+            rto: None,
+            proof_max: None,
+        }
+    }
+
+    /// `None`: it has no store of that name.
+    pub fn store(&self, name: &str) -> Option<&StoreSpec> {
+        self.stores.iter().find(|store| store.name == *name)
+    }
+}
+
+/// What is backed up, in which service of the stack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum BackupSource {
+    Postgres {
+        service: Clean,
+        database: Clean,
+        user: Clean,
+        /// `None`: the server lets that user in from inside its container.
+        password: Option<SecretPlace>,
+    },
+    Redis {
+        service: Clean,
+        user: Option<Clean>,
+        password: Option<SecretPlace>,
+    },
+    /// A folder in the container, such as the place where a volume is mounted.
+    Files { service: Clean, path: Clean },
+}
+
+impl BackupSource {
+    pub fn service(&self) -> &Clean {
+        match self {
+            Self::Postgres { service, .. }
+            | Self::Redis { service, .. }
+            | Self::Files { service, .. } => service,
+        }
+    }
+}
+
+/// Where backups lie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreSpec {
+    /// `local`, `offsite`: as people and runbooks name it.
+    pub name: Clean,
+    /// `file:///var/backups/app` or `s3://bucket/prefix`
+    pub url: Clean,
+    /// `https://…` of an S3-compatible server; `None`: Amazon's.
+    #[serde(default)]
+    pub endpoint: Option<Clean>,
+    #[serde(default)]
+    pub region: Option<Clean>,
+    #[serde(default)]
+    pub access_key: Option<SecretPlace>,
+    #[serde(default)]
+    pub secret_key: Option<SecretPlace>,
+}
+
+/// How many are kept: the newest of each of the last so many days, weeks and months that have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Keep {
+    pub daily: u32,
+    pub weekly: u32,
+    pub monthly: u32,
+    /// The newest so many are kept whatever their age. Never less than one.
+    pub min: u32,
+}
+
+/// A go-live plan to prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecklistSpec {
+    pub file: PathBuf,
+    /// How old a proof may be where the page does not say.
+    pub max_age: Duration,
 }
 
 /// What is operated.
@@ -190,7 +305,7 @@ pub struct Stack {
     pub prometheus: Option<Clean>,
     /// Directories whose file systems are watched.
     pub disks: Vec<PathBuf>,
-    pub checklists: Vec<PathBuf>,
+    pub checklists: Vec<ChecklistSpec>,
 }
 
 impl Stack {
@@ -210,6 +325,11 @@ impl Stack {
             disks: vec![PathBuf::from("/")],
             checklists: Vec::new(),
         }
+    }
+
+    /// `None`: no `[[backup]]` has that target.
+    pub fn backup(&self, target: &str) -> Option<&BackupSpec> {
+        self.backups.iter().find(|backup| backup.target == *target)
     }
 
     pub fn service(&self, name: &str) -> Option<&ServiceSpec> {

@@ -235,6 +235,34 @@ impl EventKind {
         }
     }
 
+    /// Whether it tells what became of an act. The world has done that by now, whether or not it is on record.
+    pub fn is_outcome(&self) -> bool {
+        match self {
+            Self::Succeeded { source, .. } | Self::Failed { source, .. } => {
+                *source == Source::Outcome
+            }
+            Self::Undone { .. } | Self::UndoFailed { .. } => true,
+            Self::Begun { .. }
+            | Self::Interrupted { .. }
+            | Self::GateOpened { .. }
+            | Self::GateLapsed { .. }
+            | Self::FactsChanged { .. }
+            | Self::Started { .. }
+            | Self::Doubted { .. }
+            | Self::Unclear { .. }
+            | Self::Skipped { .. }
+            | Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::AbortAsked { .. }
+            | Self::UndoAsked { .. }
+            | Self::UnwindBegun { .. }
+            | Self::UndoStarted { .. }
+            | Self::Kept { .. }
+            | Self::Unanswered
+            | Self::Ended { .. } => false,
+        }
+    }
+
     pub fn step(&self) -> Option<StepId> {
         match self {
             Self::GateOpened { step, .. }

@@ -109,7 +109,9 @@ pub enum Choice {
     Retry,
     Skip,
     /// The doubtful step did happen.
-    Succeeded,
+    Happened,
+    /// It did not: it has failed, and what follows a failure follows.
+    DidNotHappen,
     Undo,
     Abort,
 }
@@ -119,7 +121,8 @@ impl Choice {
         match self {
             Self::Retry => "retry",
             Self::Skip => "skip",
-            Self::Succeeded => "succeeded",
+            Self::Happened => "happened",
+            Self::DidNotHappen => "did not happen",
             Self::Undo => "undo",
             Self::Abort => "abort",
         }
@@ -143,6 +146,8 @@ pub enum Output {
     PerformUndo(Act),
     /// Its deadline has passed: cancel it, wait for nothing.
     GiveUp(Act),
+    /// A person wants the run to end: what only looks or waits ends now, what acts is finished. Its outcome is awaited.
+    Hasten(Act),
     /// Ask the step's own check whether it happened. Looks only.
     Check(Act),
     /// See what the expected facts are now. Looks only.
@@ -186,7 +191,7 @@ pub enum Reason {
     OtherPlan,
     #[error("who asked for the run cannot approve it")]
     OwnRequest,
-    #[error("only a doubtful step can be said to have succeeded")]
+    #[error("only of a step in doubt can a person say whether it happened")]
     NotInDoubt,
     #[error("it is so already")]
     Already,

@@ -16,7 +16,7 @@
 //! | 4 nothing undoes itself | `state.rs`: `UnwindBegun` needs a person's word, or a failure under `on_failure = "undo"` |
 //! | 5 one run per target | `lease.rs` |
 //! | 6 the confirmed plan runs | `run.rs`: a first start answers a look at the facts that is as young as the last event |
-//! | 7 deadlines, pause, abort | every [`Wait`] has an end: `Run::wakes_at` |
+//! | 7 deadlines, pause, abort | every [`Wait`] has an end: `Run::wakes_at`; an abort hastens the act under way |
 //!
 //! `tests/it/simulation.rs` shows all seven by seeded simulation.
 
@@ -37,7 +37,9 @@ pub use plan::{
     Fact, FactChange, Facts, Gate, GuardId, OnFailure, Person, Plan, PlanFault, PlanId, Repeat,
     Resume, STEPS_MAX, StepId, StepPlan, Target, Undo,
 };
-pub use record::{Decision, Evidence, EvidenceKind, Finished, Recorded, Requested, TakenUp};
+pub use record::{
+    Decision, Evidence, EvidenceKind, Finished, Recorded, Requested, Serving, TakenUp,
+};
 pub use run::{LOOK_LIMIT, ReplayError, Run};
 pub use state::{
     APPROVAL_LIFE, Act, Deed, IllegalEvent, Look, Phase, Question, REPEATS_MAX, State, StepRecord,

@@ -156,7 +156,7 @@ impl Run {
             at,
             kind,
         };
-        let gives_up = match (&event.kind, self.wait()) {
+        let told = match (&event.kind, self.wait()) {
             (
                 EventKind::Doubted {
                     cause: DoubtCause::Deadline(_),
@@ -165,13 +165,16 @@ impl Run {
                 | EventKind::UndoFailed { .. },
                 Wait::Act(act),
             ) if self.is_overdue(at) => Some(Output::GiveUp(act)),
+            (EventKind::AbortAsked { .. } | EventKind::UndoAsked { .. }, Wait::Act(act)) => {
+                Some(Output::Hasten(act))
+            }
             _ => None,
         };
         let applied = self.state.apply(&self.plan, &event);
         assert_eq!(applied, Ok(()), "the engine decided an illegal event");
         let effect = self.effect_of(&event.kind);
         outputs.push(Output::Record(event));
-        outputs.extend(gives_up);
+        outputs.extend(told);
         outputs.extend(effect);
     }
 
@@ -269,8 +272,6 @@ impl Run {
 
     /// An outcome counts for the act that is awaited, and for a doubtful one of this driver: it is what was missing.
     fn outcome(&self, act: Act, result: Result<(), Clean>) -> Result<EventKind, Reason> {
-        let step = act.step;
-        let source = Source::Outcome;
         let awaited = match self.wait() {
             Wait::Act(awaited) | Wait::Check(awaited) => awaited == act,
             Wait::Person(Question::Doubt { step }) => self.state.act(step) == act,
@@ -281,16 +282,7 @@ impl Run {
         if !awaited {
             return Err(Reason::NotAwaited);
         }
-        Ok(match (act.deed, result) {
-            (Deed::Perform, Ok(())) => EventKind::Succeeded { step, source },
-            (Deed::Perform, Err(fault)) => EventKind::Failed {
-                step,
-                fault,
-                source,
-            },
-            (Deed::Undo, Ok(())) => EventKind::Undone { step },
-            (Deed::Undo, Err(fault)) => EventKind::UndoFailed { step, fault },
-        })
+        Ok(act.became(result))
     }
 
     fn checked(&self, act: Act, finding: Finding) -> Result<EventKind, Reason> {
@@ -370,11 +362,16 @@ impl Run {
         match choice {
             Choice::Retry => Ok(self.start(step, Some(by))),
             Choice::Skip => Ok(EventKind::Skipped { step, by }),
-            Choice::Succeeded if in_doubt => Ok(EventKind::Succeeded {
+            Choice::Happened | Choice::DidNotHappen if !in_doubt => Err(Reason::NotInDoubt),
+            Choice::Happened => Ok(EventKind::Succeeded {
                 step,
                 source: Source::Person(by),
             }),
-            Choice::Succeeded => Err(Reason::NotInDoubt),
+            Choice::DidNotHappen => Ok(EventKind::Failed {
+                step,
+                fault: Clean::line(&format!("{} says that it did not happen", by.0)),
+                source: Source::Person(by),
+            }),
             Choice::Undo => self.ask_undo(by),
             Choice::Abort => self.ask_abort(by),
         }

@@ -12,7 +12,7 @@ use super::event::{EventKind, HoldCause, Interruption, RunEvent, Source, Verdict
 use super::input::gate_word;
 use super::lease::Token;
 use super::plan::{Gate, Person, Plan, Repeat, Resume, StepId, Undo};
-use crate::domain::Timestamp;
+use crate::domain::{Clean, Timestamp};
 
 /// A step that brings its driver down each time is not repeated for ever without a person.
 pub const REPEATS_MAX: u32 = 3;
@@ -96,6 +96,23 @@ pub struct Act {
     pub step: StepId,
     pub attempt: u32,
     pub token: Token,
+}
+
+impl Act {
+    /// The event that its outcome is.
+    pub fn became(self, result: Result<(), Clean>) -> EventKind {
+        let (step, source) = (self.step, Source::Outcome);
+        match (self.deed, result) {
+            (Deed::Perform, Ok(())) => EventKind::Succeeded { step, source },
+            (Deed::Perform, Err(fault)) => EventKind::Failed {
+                step,
+                fault,
+                source,
+            },
+            (Deed::Undo, Ok(())) => EventKind::Undone { step },
+            (Deed::Undo, Err(fault)) => EventKind::UndoFailed { step, fault },
+        }
+    }
 }
 
 /// One look at the facts. `events` is how many events the run had: a look from before the last event is too old.

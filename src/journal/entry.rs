@@ -128,6 +128,9 @@ pub enum Code {
     DecisionResume,
     DecisionRetry,
     DecisionSkip,
+    /// Of a step in doubt.
+    DecisionHappened,
+    DecisionDidNotHappen,
     DecisionUndo,
     DecisionAbort,
     SignedOff,
@@ -135,7 +138,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::SessionOpened,
         Self::SessionClosed,
         Self::SessionArmed,
@@ -157,6 +160,8 @@ impl Code {
         Self::DecisionResume,
         Self::DecisionRetry,
         Self::DecisionSkip,
+        Self::DecisionHappened,
+        Self::DecisionDidNotHappen,
         Self::DecisionUndo,
         Self::DecisionAbort,
         Self::SignedOff,
@@ -186,6 +191,8 @@ impl Code {
             Self::DecisionResume => "decision.resume",
             Self::DecisionRetry => "decision.retry",
             Self::DecisionSkip => "decision.skip",
+            Self::DecisionHappened => "decision.happened",
+            Self::DecisionDidNotHappen => "decision.did-not-happen",
             Self::DecisionUndo => "decision.undo",
             Self::DecisionAbort => "decision.abort",
             Self::SignedOff => "signed-off",
@@ -195,6 +202,39 @@ impl Code {
 
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|code| code.word() == word)
+    }
+
+    /// Whether it is a person's word to a run.
+    pub fn is_decision(self) -> bool {
+        match self {
+            Self::DecisionConfirm
+            | Self::DecisionApprove
+            | Self::DecisionPause
+            | Self::DecisionResume
+            | Self::DecisionRetry
+            | Self::DecisionSkip
+            | Self::DecisionHappened
+            | Self::DecisionDidNotHappen
+            | Self::DecisionUndo
+            | Self::DecisionAbort => true,
+            Self::SessionOpened
+            | Self::SessionClosed
+            | Self::SessionArmed
+            | Self::SessionDisarmed
+            | Self::ConfigLoaded
+            | Self::Note
+            | Self::Refused
+            | Self::Failed
+            | Self::Anchored
+            | Self::JournalRecovered
+            | Self::JournalMigrated
+            | Self::RunRequested
+            | Self::RunStarted
+            | Self::RunEvent
+            | Self::RunFinished
+            | Self::SignedOff
+            | Self::Evidence => false,
+        }
     }
 
     /// Whether it ends something or only tells: on a full disk the reserve is given up for it. What begins an act is
@@ -223,6 +263,8 @@ impl Code {
             | Self::DecisionResume
             | Self::DecisionRetry
             | Self::DecisionSkip
+            | Self::DecisionHappened
+            | Self::DecisionDidNotHappen
             | Self::DecisionUndo
             | Self::SignedOff
             | Self::Evidence => false,

@@ -107,6 +107,7 @@ impl Place {
             | Context::Popup
             | Context::Page
             | Context::Choice
+            | Context::Present
             | Context::Question
             | Context::PlanToAnswer
             | Context::PlanToRead => None,
@@ -144,10 +145,16 @@ impl Place {
                     | Context::Leave
                     | Context::Page
                     | Context::Choice
+                    | Context::Present
                     | Context::Question
                     | Context::PlanToAnswer
                     | Context::PlanToRead
             ),
+            Self::Checklist => matches!(
+                context,
+                Context::Screen(Screen::Checklist) | Context::Training(Screen::Checklist)
+            ),
+            Self::Present => context == Context::Present,
             Self::Training => matches!(context, Context::Training(_) | Context::Page),
             Self::Page => context == Context::Page,
             Self::Choice => context == Context::Choice,
@@ -215,7 +222,12 @@ mod tests {
             .chain(Screen::ALL.map(Context::Training))
             .chain(Screen::ALL.map(Context::Replay))
             .chain([Context::Help, Context::Leave, Context::Popup])
-            .chain([Context::Page, Context::Choice, Context::Question])
+            .chain([
+                Context::Page,
+                Context::Choice,
+                Context::Question,
+                Context::Present,
+            ])
             .chain([Context::PlanToAnswer, Context::PlanToRead])
             .chain(
                 [

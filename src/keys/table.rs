@@ -1,6 +1,6 @@
 //! The table of keys. A key is added here and nowhere else.
 
-use crate::app::{Context, Intent, Playback, Screen};
+use crate::app::{Context, Intent, Playback, Saying, Screen};
 use crate::domain::Level;
 
 /// Where a binding works.
@@ -19,6 +19,10 @@ pub enum Place {
     Logs,
     /// The screen of runs, and the view of one.
     Runs,
+    /// The screen of checklists.
+    Checklist,
+    /// A checklist that is presented.
+    Present,
     /// A text field has the cursor.
     Field,
     Palette,
@@ -105,8 +109,9 @@ impl Binding {
 
 use Group::{Act, Anywhere, Look, Move};
 use Place::{
-    Choice, Everywhere, Field, Form, Help, Leave, Lists, Logs, Marks, Overlays, Page, Palette,
-    Plan, PlanPage, PlanYes, Question, Replay, Rows, Runs, Screens, Traffic, Training,
+    Checklist, Choice, Everywhere, Field, Form, Help, Leave, Lists, Logs, Marks, Overlays, Page,
+    Palette, Plan, PlanPage, PlanYes, Present, Question, Replay, Rows, Runs, Screens, Traffic,
+    Training,
 };
 
 /// Every key there is.
@@ -643,6 +648,79 @@ pub const TABLE: &[Binding] = &[
         Intent::Up(1),
         "",
         "previous command",
+    ),
+    // A checklist.
+    bind(
+        &["e"],
+        Checklist,
+        Act,
+        Intent::Attest(Saying::Sign),
+        "e sign",
+        "sign the item: a reason and its name follow, and it is on record",
+    ),
+    bind(
+        &["E"],
+        Checklist,
+        Act,
+        Intent::Attest(Saying::Waive),
+        "",
+        "waive the item until a day: who, why and until when are on record",
+    ),
+    bind(
+        &["V"],
+        Checklist,
+        Act,
+        Intent::ProveAll,
+        "V verify all",
+        "make the checks of all items (reads only); r makes those of the row",
+    ),
+    bind(
+        &["o"],
+        Checklist,
+        Look,
+        Intent::OnlyOpen,
+        "o open",
+        "only items that do not hold, and back",
+    ),
+    bind(
+        &["p"],
+        Checklist,
+        Look,
+        Intent::Present,
+        "p present",
+        "present it to a room, one item at a time",
+    ),
+    bind(
+        &["j", "Down", "Space"],
+        Present,
+        Move,
+        Intent::Down(1),
+        "j next",
+        "next item",
+    ),
+    bind(
+        &["Right", "PgDn", "Enter"],
+        Present,
+        Move,
+        Intent::Right,
+        "",
+        "next item",
+    ),
+    bind(
+        &["k", "Up", "Left", "PgUp"],
+        Present,
+        Move,
+        Intent::Up(1),
+        "k back",
+        "the item before",
+    ),
+    bind(
+        &["r"],
+        Present,
+        Look,
+        Intent::Recheck,
+        "r verify",
+        "make the checks of this item again (reads only)",
     ),
     // A runbook's questions, and its plan.
     bind(

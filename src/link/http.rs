@@ -6,7 +6,8 @@
 
 use std::error::Error as _;
 use std::io;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -21,7 +22,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::dial::{self, Witness};
+use rustls::pki_types::ServerName;
+
+use super::dial::{self, DialError, Witness};
+use super::recall::Recall;
 use super::tls::{self, Distrust, Handshake, Inside, Roots, Shaken, Verdict};
 use super::url::{Place, Scheme, Url};
 use crate::domain::{Clean, Fault, FaultKind, Hop, Phases, Timestamp, text};
@@ -91,6 +95,8 @@ pub struct Ask {
     pub url: Url,
     /// `host` or `host:port` to connect to instead of where the name leads.
     pub connect_to: Option<Clean>,
+    /// The site in whose name a browser would ask, to see what the server allows others.
+    pub origin: Option<Clean>,
     pub follow: Follow,
     pub body: Body,
     /// Authorities trusted beside the system's.
@@ -136,14 +142,20 @@ pub struct Unanswered {
 
 /// Asks, and follows if it should.
 pub async fn fetch(ask: &Ask, roots: &Roots, now: Timestamp) -> Result<Answer, Fault> {
-    let asked = fetch_staged(ask, roots, now).await;
+    let asked = fetch_staged(ask, roots, None, now).await;
     asked.map_err(|unanswered| unanswered.fault)
 }
 
-/// As [`fetch`], and says of a request without an answer how far it came.
-pub async fn fetch_staged(ask: &Ask, roots: &Roots, now: Timestamp) -> Result<Answer, Unanswered> {
+/// As [`fetch`], and says of a request without an answer how far it came. Who asks often may remember.
+pub async fn fetch_staged(
+    ask: &Ask,
+    roots: &Roots,
+    recall: Option<&Recall>,
+    now: Timestamp,
+) -> Result<Answer, Unanswered> {
     let mut stage = Stage::Connecting;
-    let asking = walk(ask, roots, now, &mut stage);
+    let trust = Trust { roots, recall };
+    let asking = walk(ask, trust, now, &mut stage);
     let answered = match timeout(ask.deadline, asking).await {
         Ok(answered) => answered,
         Err(_) => Err(too_late(ask, stage)),
@@ -165,9 +177,41 @@ fn too_late(ask: &Ask, stage: Stage) -> Fault {
     Fault::new(FaultKind::Silent, text)
 }
 
+/// By what a server is found and judged.
+#[derive(Debug, Clone, Copy)]
+struct Trust<'a> {
+    roots: &'a Roots,
+    recall: Option<&'a Recall>,
+}
+
+impl Trust<'_> {
+    async fn resolve(self, place: &Place) -> Result<Vec<SocketAddr>, DialError> {
+        match self.recall {
+            Some(recall) => recall.resolve(place).await,
+            None => dial::resolve(place).await,
+        }
+    }
+
+    async fn judge(
+        self,
+        seen: &Handshake,
+        name: &ServerName<'_>,
+        ca_file: Option<&Path>,
+        now: Timestamp,
+    ) -> Verdict {
+        match (self.recall, ca_file) {
+            (Some(recall), Some(path)) => {
+                let given = Some(recall.given(path).await);
+                self.roots.judge_by(seen, name, given, now).await
+            }
+            (_, ca_file) => self.roots.judge(seen, name, ca_file, now).await,
+        }
+    }
+}
+
 async fn walk(
     ask: &Ask,
-    roots: &Roots,
+    trust: Trust<'_>,
     now: Timestamp,
     stage: &mut Stage,
 ) -> Result<Answer, Fault> {
@@ -176,7 +220,7 @@ async fn walk(
     let mut hops: Vec<Hop> = Vec::new();
     let mut seen = vec![url.clone()];
     loop {
-        let mut answer = one(ask, &url, roots, now, &mut start, stage).await?;
+        let mut answer = one(ask, &url, trust, now, &mut start, stage).await?;
         let location = location(&answer);
         if answer.status != 0 {
             hops.push(Hop {
@@ -261,14 +305,14 @@ fn ms(from: Instant, to: Instant) -> f64 {
 async fn one(
     ask: &Ask,
     url: &Url,
-    roots: &Roots,
+    trust: Trust<'_>,
     now: Timestamp,
     start: &mut Instant,
     stage: &mut Stage,
 ) -> Result<Answer, Fault> {
     *stage = Stage::Connecting;
     let mut answer = Answer::default();
-    let stream = connect(ask, url, &mut answer).await?;
+    let stream = connect(ask, url, trust, &mut answer).await?;
     if url.scheme == Scheme::Http {
         let way = Way {
             start: *start,
@@ -285,7 +329,7 @@ async fn one(
     let shook = Instant::now();
     answer.phases.tls_ms = Some(ms(begun, shook));
     let stream = stream.ok_or_else(|| broke_off(&seen, url))?;
-    let verdict = roots.judge(&seen, &name, ask.ca_file.as_deref(), now).await;
+    let verdict = trust.judge(&seen, &name, ask.ca_file.as_deref(), now).await;
     // The time that we spend on judging is ours, not the server's.
     *start += shook.elapsed();
     let way = Way {
@@ -303,12 +347,21 @@ async fn one(
 }
 
 /// Resolves and connects, and notes how long each took and where it led.
-async fn connect(ask: &Ask, url: &Url, answer: &mut Answer) -> Result<TcpStream, Fault> {
+async fn connect(
+    ask: &Ask,
+    url: &Url,
+    trust: Trust<'_>,
+    answer: &mut Answer,
+) -> Result<TcpStream, Fault> {
     let place = connect_place(ask, url)?;
     let begun = Instant::now();
-    let addresses = dial::resolve(&place).await?;
+    let addresses = trust.resolve(&place).await?;
     let resolved = Instant::now();
-    let (stream, address) = dial::connect(&place, &addresses).await?;
+    let connected = dial::connect(&place, &addresses).await;
+    if let (Err(_), Some(recall)) = (&connected, trust.recall) {
+        recall.doubt_address();
+    }
+    let (stream, address) = connected?;
     answer.address = Clean::from(address.to_string());
     // A literal address is not resolved.
     answer.phases.resolve_ms = place.ip().is_none().then(|| ms(begun, resolved));
@@ -357,7 +410,7 @@ fn request(ask: &Ask, url: &Url) -> Result<Request<Empty<Bytes>>, Fault> {
         Body::Count => "gzip",
         Body::Keep => "identity",
     };
-    Request::builder()
+    let mut request = Request::builder()
         .method(ask.method.hyper())
         .uri(&url.path)
         .header(header::HOST, url.authority())
@@ -367,14 +420,16 @@ fn request(ask: &Ask, url: &Url) -> Result<Request<Empty<Bytes>>, Fault> {
         )
         .header(header::ACCEPT, "*/*")
         .header(header::ACCEPT_ENCODING, encoding)
-        .header(header::CONNECTION, "close")
-        .body(Empty::new())
-        .map_err(|error| {
-            Fault::new(
-                FaultKind::Misconfigured,
-                format!("cannot ask for {url}: {error}"),
-            )
-        })
+        .header(header::CONNECTION, "close");
+    if let Some(origin) = &ask.origin {
+        request = request.header(header::ORIGIN, origin.as_str());
+    }
+    request.body(Empty::new()).map_err(|error| {
+        Fault::new(
+            FaultKind::Misconfigured,
+            format!("cannot ask for {url}: {error}"),
+        )
+    })
 }
 
 /// What was read of one answer.
@@ -636,6 +691,7 @@ mod tests {
             method: Method::Get,
             url: url("http://shop.eu/"),
             connect_to: Some("127.0.0.1:8080".into()),
+            origin: None,
             follow: Follow::SameHost,
             body: Body::Count,
             ca_file: None,

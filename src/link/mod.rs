@@ -4,21 +4,25 @@
 
 pub mod accesslog;
 pub mod cgroup;
+pub mod checked;
 pub mod dial;
 pub mod dns;
 pub mod docker;
 pub mod exposition;
 pub mod fetch;
 pub mod files;
+pub mod hello;
 pub mod hostfacts;
 pub mod http;
 pub mod kept;
 pub mod limits;
 pub mod process;
 pub mod prometheus;
+pub mod recall;
 pub mod redis;
 pub mod rewrite;
 pub mod ssh;
+pub mod store;
 pub mod tls;
 pub mod url;
 pub mod x509;

@@ -56,6 +56,31 @@ pub struct Handshake {
 }
 
 impl Handshake {
+    /// What was shown in the clear to somebody else's hello, and by a server that may not own it.
+    pub fn overheard(
+        ders: &[Vec<u8>],
+        protocol: &str,
+        cipher: &str,
+        place: &str,
+    ) -> Result<Self, Fault> {
+        let ders: Vec<_> = ders.iter().cloned().map(CertificateDer::from).collect();
+        if ders.is_empty() {
+            return Err(no_certificate(place));
+        }
+        Ok(Self {
+            chain: x509::read_chain(&ders)
+                .map_err(|fault| Fault::new(fault.kind, format!("{place}: {}", fault.text)))?,
+            chain_more: ders.len().saturating_sub(x509::CHAIN_MAX),
+            protocol: Clean::from(protocol),
+            cipher: Clean::from(cipher),
+            stapled: false,
+            client_auth: false,
+            unproven: None,
+            broke_off: None,
+            ders,
+        })
+    }
+
     /// The server's own certificate.
     ///
     /// # Panics
@@ -148,10 +173,24 @@ impl Roots {
     ) -> Verdict {
         let given = match ca_file {
             None => None,
-            Some(path) => match self.judge_given(seen, name, path, now).await {
-                Verdict::No(why, text) => Some(Verdict::No(why, text)),
-                trusted => return trusted,
-            },
+            Some(path) => Some(Given::read(path).await.map(Arc::new)),
+        };
+        self.judge_by(seen, name, given, now).await
+    }
+
+    /// The same, by a file that was read before.
+    pub(super) async fn judge_by(
+        &self,
+        seen: &Handshake,
+        name: &ServerName<'_>,
+        given: Option<Result<Arc<Given>, Fault>>,
+        now: Timestamp,
+    ) -> Verdict {
+        let given = match given.map(|given| given.map(|given| given.judge(seen, name, now))) {
+            None => None,
+            Some(Err(fault)) => Some(Verdict::No(Distrust::NotJudged, fault.text)),
+            Some(Ok(Verdict::No(why, text))) => Some(Verdict::No(why, text)),
+            Some(Ok(trusted)) => return trusted,
         };
         let system = self.system().await;
         match validate(seen, name, &system, now) {
@@ -159,24 +198,32 @@ impl Roots {
             Err(verdict) => given.unwrap_or(verdict),
         }
     }
+}
 
-    async fn judge_given(
-        &self,
-        seen: &Handshake,
-        name: &ServerName<'_>,
-        path: &Path,
-        now: Timestamp,
-    ) -> Verdict {
-        let ders = match x509::read_pem(path).await {
-            Ok(ders) => ders,
-            Err(fault) => return Verdict::No(Distrust::NotJudged, fault.text),
-        };
-        if seen.ders.first().is_some_and(|leaf| ders.contains(leaf)) {
+/// The certificates of one file: authorities, or the server's own.
+#[derive(Debug)]
+pub struct Given {
+    ders: Vec<CertificateDer<'static>>,
+    store: Arc<RootCertStore>,
+}
+
+impl Given {
+    pub async fn read(path: &Path) -> Result<Self, Fault> {
+        let ders = x509::read_pem(path).await?;
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(ders.iter().cloned());
+        Ok(Self {
+            ders,
+            store: Arc::new(store),
+        })
+    }
+
+    fn judge(&self, seen: &Handshake, name: &ServerName<'_>, now: Timestamp) -> Verdict {
+        let leaf = seen.ders.first();
+        if leaf.is_some_and(|leaf| self.ders.contains(leaf)) {
             return judge_pinned(seen, name, now);
         }
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(ders);
-        match validate(seen, name, &Arc::new(store), now) {
+        match validate(seen, name, &self.store, now) {
             Ok(()) => Verdict::Given,
             Err(verdict) => verdict,
         }

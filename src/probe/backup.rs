@@ -338,14 +338,14 @@ mod tests {
 
     fn spec(directory: &Path) -> BackupSpec {
         BackupSpec {
-            target: Clean::from("postgres"),
-            directory: directory.to_owned(),
-            pattern: Clean::from("*.dump"),
             age_max: Duration::from_secs(24 * HOUR),
             keep_min: 1,
             bytes_min: 1,
-            shrink_max_percent: 20,
-            every: Duration::from_mins(1),
+            ..BackupSpec::of_files(
+                Clean::from("postgres"),
+                directory.to_owned(),
+                Clean::from("*.dump"),
+            )
         }
     }
 

@@ -233,6 +233,28 @@ impl CertificateProbe {
         })
     }
 
+    /// What there is to say about a chain that was shown to somebody else's hello.
+    pub async fn judge_overheard(
+        &self,
+        place: &Place,
+        address: SocketAddr,
+        handshake: Handshake,
+        now: Timestamp,
+    ) -> Result<Reading, Fault> {
+        let name = self.spec.name.as_deref().unwrap_or(&place.host);
+        let server = tls::server_name(name)?;
+        let ca_file = self.spec.ca_file.as_deref();
+        let verdict = self.roots.judge(&handshake, &server, ca_file, now).await;
+        let seen = Seen {
+            address,
+            handshake,
+            verdict,
+        };
+        let (mut certificate, findings) = self.judge(&seen, name, now);
+        certificate.place = self.place();
+        Ok(reading(certificate, findings, now))
+    }
+
     /// One address's certificate, and everything to say about it.
     fn judge(&self, seen: &Seen, name: &str, now: Timestamp) -> (Certificate, Vec<Finding>) {
         let shaken = &seen.handshake;

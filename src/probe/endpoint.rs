@@ -45,6 +45,7 @@ fn to_ask(spec: &EndpointSpec) -> Result<Ask, Fault> {
         method: Method::parse(&spec.method)?,
         url: Url::parse(&spec.url)?,
         connect_to: spec.connect_to.clone(),
+        origin: None,
         follow: if spec.follow {
             Follow::SameHost
         } else {

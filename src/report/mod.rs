@@ -6,6 +6,7 @@
 //! Exit codes of all reports: 0 all well, 1 poor, 2 bad, 3 unknown or stale. Nothing watched is unknown: it is not green.
 
 mod check;
+mod gate;
 mod json;
 mod lists;
 mod status;
@@ -13,6 +14,7 @@ mod table;
 #[cfg(test)]
 mod yard;
 
+pub use gate::{Seal, gate_html, gate_json, gate_junit, gate_markdown, gate_text};
 pub use lists::{backups, certs, containers, traffic};
 pub use status::{StatusReport, status};
 

@@ -40,7 +40,8 @@ pub(super) fn brief(ground: &Ground<'_>) -> Brief {
         confirmation: match ground.document.risk {
             Risk::Low => Confirmation::Yes,
             Risk::Users => Confirmation::Typed { word },
-            Risk::Data => Confirmation::Approved { word },
+            Risk::Destructive if !ground.scene.second_person => Confirmation::Typed { word },
+            Risk::Destructive | Risk::Data => Confirmation::Approved { word },
         },
         notes: notes(ground),
     }
@@ -67,11 +68,20 @@ fn changes_something(step: &Step) -> bool {
         | Step::Http(_)
         | Step::Reload(_)
         | Step::Switch(_)
-        | Step::Notify(_) => true,
+        | Step::Notify(_)
+        | Step::RestoreBeside(_)
+        | Step::SwapDatabase(_)
+        | Step::Persistence(_) => true,
         // Out of the gateway and back is how, not what; a drain that stays is said as a note.
-        Step::Drain(_) | Step::Undrain(_) | Step::Wait(_) | Step::Healthy(_) | Step::Check(_) => {
-            false
-        }
+        Step::Drain(_)
+        | Step::Undrain(_)
+        | Step::Wait(_)
+        | Step::Healthy(_)
+        | Step::Check(_)
+        | Step::Rehearse(_)
+        | Step::VerifyBeside(_)
+        | Step::CompareLive(_)
+        | Step::Answers(_) => false,
     }
 }
 
@@ -110,6 +120,7 @@ fn unchanged(ground: &Ground<'_>) -> Vec<Clean> {
     let mut images = BTreeSet::new();
     let mut tied = true;
     let mut replaced = false;
+    let mut databases = false;
     for draft in ground.drafts {
         if let Some(container) = touched(draft, scene) {
             services.insert(container.service.clone());
@@ -125,6 +136,7 @@ fn unchanged(ground: &Ground<'_>) -> Vec<Clean> {
                 services.insert(reload.service.clone());
             }
             Step::Switch(_) => services.extend(scene.gateway.service.clone()),
+            Step::RestoreBeside(_) | Step::SwapDatabase(_) => databases = true,
             _ => {}
         }
     }
@@ -143,7 +155,11 @@ fn unchanged(ground: &Ground<'_>) -> Vec<Clean> {
         if !others.is_empty() {
             said.push(format!("not touched: {}", listed(&others)));
         }
-        said.push("volumes and networks stay as they are".to_owned());
+        said.push(if databases {
+            "no container, volume or network is replaced".to_owned()
+        } else {
+            "volumes and networks stay as they are".to_owned()
+        });
     }
     lines(said)
 }

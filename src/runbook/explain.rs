@@ -19,6 +19,7 @@ fn risk_word(risk: Risk) -> &'static str {
     match risk {
         Risk::Low => "low",
         Risk::Users => "users",
+        Risk::Destructive => "destructive",
         Risk::Data => "data",
     }
 }

@@ -34,6 +34,7 @@ const KEYS: &[&str] = &[
 const RISKS: &[(&str, Risk)] = &[
     ("low", Risk::Low),
     ("users", Risk::Users),
+    ("destructive", Risk::Destructive),
     ("data", Risk::Data),
 ];
 
@@ -122,7 +123,10 @@ pub(super) fn read(page: &Page, problems: &mut Problems) -> Option<Front> {
         .required("title", "title = \"What it does\"")
         .map(Clean::line);
     let risk = fields
-        .required("risk", "risk = \"low\", \"users\" or \"data\"")
+        .required(
+            "risk",
+            "risk = \"low\", \"users\", \"destructive\" or \"data\"",
+        )
         .and_then(|_| fields.word("risk", RISKS));
     let scope = scope(&mut fields);
     let key = key(&mut fields);

@@ -69,7 +69,7 @@ pub fn plan(
         patience: document.patience,
         guards: guards(&attached),
         facts: facts_of_plan(&drafts, document, &planning.names, scene),
-        steps: approved(document, steps(&drafts, scene)),
+        steps: approved(document, scene, steps(&drafts, scene)),
         attached: serde_json::to_value(&attached).unwrap_or_default(),
     };
     if let Err(fault) = plan.check() {
@@ -93,8 +93,13 @@ pub fn plan(
 }
 
 /// Where data can be lost, nothing begins before a second person has said yes.
-fn approved(document: &Document, mut steps: Vec<StepPlan>) -> Vec<StepPlan> {
-    if let (Risk::Data, Some(first)) = (document.risk, steps.first_mut()) {
+fn approved(document: &Document, scene: &Scene, mut steps: Vec<StepPlan>) -> Vec<StepPlan> {
+    let wanted = match document.risk {
+        Risk::Low | Risk::Users => false,
+        Risk::Destructive => scene.second_person,
+        Risk::Data => true,
+    };
+    if let (true, Some(first)) = (wanted, steps.first_mut()) {
         first.gate = Gate::Approve;
     }
     steps

@@ -17,6 +17,8 @@ pub enum Risk {
     Low,
     /// Serves users: type the object's name.
     Users,
+    /// Replaces data and keeps what was there: type the name; a second person approves where the configuration says so.
+    Destructive,
     /// Replaces or destroys data: type the name, and a second person approves.
     Data,
 }

@@ -185,6 +185,9 @@ pub(super) fn default_deadline(kind: &str) -> Duration {
         "drain" => 90,
         "exec" | "command" => 120,
         "http" | "notify" | "check" => 30,
+        // Every row is read, more than once: hours for a large database.
+        "rehearse" | "restore-beside" | "verify-beside" | "compare-live" | "swap-database"
+        | "copy-beside" | "persistence" => 6 * 3600,
         // A container's stop and start, beside its grace; a reload of the gateway.
         _ => 60,
     })

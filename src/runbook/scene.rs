@@ -81,6 +81,8 @@ pub struct Scene {
     pub revisions: Vec<Revision>,
     /// Outcomes of [`super::prechecks`], by the line of their block.
     pub prechecks: BTreeMap<BlockLine, Outcome>,
+    /// Destructive runs begin when somebody else has said yes too.
+    pub second_person: bool,
 }
 
 impl Scene {

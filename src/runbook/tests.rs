@@ -78,6 +78,7 @@ pub(super) fn scene() -> Scene {
         earlier: Vec::new(),
         revisions: Vec::new(),
         prechecks: BTreeMap::new(),
+        second_person: false,
     }
 }
 

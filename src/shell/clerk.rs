@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::app::story::{Story, person};
 use crate::app::{ENTRIES_MAX, Event, Offer, Parameter, Recording, Source};
+use crate::checklist::{Checklist, ItemId, SignOff};
 use crate::config::Config;
 use crate::domain::{Clean, Fault, Health};
 use crate::engine::{Decision, Held, Holder, Phase, Resume, RunId, Target};
@@ -27,16 +28,20 @@ use crate::keys;
 use crate::link::docker::Engine;
 use crate::runbook::{Document, Kind, Planned};
 
+use super::attesting::{self, Seen};
 use super::backstage::Outbox;
 use super::clock::Clock;
 use super::console::Turn;
 use super::driver::past::Past;
 use super::driver::{Requester, spawn_driver};
+use super::proving;
 use super::runbooks::shelf;
 use super::scene::Sight;
 
 /// Errands that wait: an operator gives one with each key at most.
 const ERRANDS_MAX: usize = 16;
+/// Outcomes that wait to be recorded; a check that is faster than the journal waits.
+const SEEN_MAX: usize = 16;
 /// A page of entries.
 const PAGE: u32 = 500;
 /// How often the store is looked at although it said nothing: leases change without an entry.
@@ -67,6 +72,13 @@ pub(super) enum Errand {
         planned: Box<Planned>,
         reason: Clean,
     },
+    /// Make the checks of these items of a checklist, and put what they saw on record.
+    Prove {
+        list: Box<Checklist>,
+        items: Vec<ItemId>,
+    },
+    /// Put a signature or a waiver on record.
+    SignOff(Box<SignOff>),
     /// Start a driver again for a run that has none.
     TakeUp {
         run: RunId,
@@ -208,6 +220,7 @@ async fn keep(
     if *recording == Recording::Open {
         greet(desk, journal).await?;
     }
+    let (tell, mut seen) = mpsc::channel(SEEN_MAX);
     let mut held = None;
     loop {
         at = catch_up(journal, at, &mut story, outbox).await?;
@@ -219,9 +232,13 @@ async fn keep(
         }
         tokio::select! {
             errand = errands.recv() => match errand {
+                Some(Errand::Prove { list, items }) => {
+                    attesting::begin(desk, &story, outbox, tell.clone(), *list, items);
+                }
                 Some(errand) => carry_out(desk, journal, &story, errand, outbox).await,
                 None => return Ok(()),
             },
+            Some(one) = seen.recv() => keep_seen(desk, journal, one, outbox).await,
             news = follow.news(LOOK_AT_LEAST) => {
                 news?;
             }
@@ -356,6 +373,9 @@ async fn carry_out(
             }
         }
         Errand::Decide { code, decision } => decide(desk, journal, code, &decision, outbox).await,
+        Errand::SignOff(said) => sign_off(desk, journal, &said, outbox).await,
+        // Begun where the outcomes are heard.
+        Errand::Prove { .. } => {}
         Errand::Plan { runbook, answers } => begin_plan(desk, story, outbox, runbook, answers),
         Errand::Start { planned, reason } => {
             let started = start(desk, journal, story, &planned, &reason).await;
@@ -365,6 +385,27 @@ async fn carry_out(
             let started = take_up(desk, journal, story, &run, &reason).await;
             outbox.say(Event::Started(started)).await;
         }
+    }
+}
+
+async fn sign_off(desk: &Desk, journal: &Journal, said: &SignOff, outbox: &Outbox) {
+    let target = Clean::line(&format!("{}/{}", said.list, said.item));
+    let body = serde_json::to_value(said).unwrap_or_default();
+    match record(desk, journal, Code::SignedOff, target, body).await {
+        Ok(head) => {
+            let text = Clean::line(&format!("on record as entry {}", head.seq));
+            let health = Health::Good;
+            outbox.say(Event::Noted { health, text }).await;
+        }
+        Err(error) => note(outbox, Health::Bad, "not signed", &error).await,
+    }
+}
+
+/// An outcome counts when it is on record: then all consoles hear of it.
+async fn keep_seen(desk: &Desk, journal: &Journal, seen: Seen, outbox: &Outbox) {
+    let kept = proving::record(journal, &desk.requester, &seen.list, &seen.made);
+    if let Err(error) = kept.await {
+        note(outbox, Health::Bad, "not recorded, so not proven", &error).await;
     }
 }
 
@@ -573,6 +614,8 @@ async fn refuse(
             Errand::Arm { .. } => "not armed",
             Errand::Disarm => continue,
             Errand::Decide { .. } => "not recorded, so not done",
+            Errand::Prove { .. } => "not recorded, so not proven",
+            Errand::SignOff(_) => "not recorded, so not signed",
             Errand::Plan { runbook, answers } => {
                 begin_plan(desk, &Story::default(), outbox, runbook, answers);
                 continue;

@@ -520,6 +520,8 @@ impl Console {
                 let reason = self.model.armed_for.clone();
                 self.errand(Errand::TakeUp { run, reason }, stage);
             }
+            Effect::Prove { list, items } => self.errand(Errand::Prove { list, items }, stage),
+            Effect::SignOff(said) => self.errand(Errand::SignOff(said), stage),
             Effect::Arm { reason } => self.errand(Errand::Arm { reason }, stage),
             Effect::Disarm => self.errand(Errand::Disarm, stage),
             Effect::Decide { code, decision } => {

@@ -1,6 +1,7 @@
 //! Terminal, event loop, effects; one file per subcommand.
 
 mod accident;
+mod attesting;
 mod backstage;
 mod changes;
 mod checklists;
@@ -15,6 +16,7 @@ pub mod identity;
 mod look;
 mod own_log;
 mod past_runs;
+mod proving;
 mod recording;
 mod revisions;
 pub mod runbooks;

@@ -41,6 +41,8 @@ pub(super) struct Sight {
     pub eyes: Eyes,
     pub entrance: Entrance,
     pub upstream: Option<Arc<Upstream>>,
+    /// Destructive runs wait for somebody else's yes.
+    pub second_person: bool,
 }
 
 impl Sight {
@@ -86,6 +88,7 @@ impl Sight {
                     health: list.health.clone(),
                 }),
             },
+            second_person: config.second_person,
             upstream: upstream.map(|list| Arc::new(told(list, service))),
             stack,
         })
@@ -108,6 +111,7 @@ impl Sight {
             earlier: earlier(story, self.mode()),
             revisions: revisions(story, self.mode()),
             prechecks: BTreeMap::new(),
+            second_person: self.second_person,
         })
     }
 

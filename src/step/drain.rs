@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::gateway::Gateway;
+use super::hurry::broken_off;
 use super::target::LOOK_EVERY;
 use super::{Act, Done, Hands, target};
 use crate::domain::{CheckState, Clean, Container, ContainerState};
@@ -61,7 +62,14 @@ async fn until_well(hands: &Hands, replica: &Clean) -> Result<(), Clean> {
             )));
             has_said = true;
         }
-        sleep(LOOK_EVERY).await;
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = hands.hurry.asked() => {
+                return Err(broken_off(&format!(
+                    "{replica} is not healthy yet, and stays out of the gateway"
+                )));
+            }
+        }
     }
 }
 
@@ -114,7 +122,7 @@ pub(super) async fn take_out(hands: &Hands, replica: &Clean) -> Result<Done, Cle
 pub(super) async fn put_back(hands: &Hands, replica: &Clean) -> Result<Done, Clean> {
     let gateway = Gateway::find(hands).await?;
     let wanted = gateway.listing().await?.with(replica);
-    gateway.put(&wanted).await?;
+    gateway.put_in_force(&wanted).await?;
     let drained: Vec<&str> = wanted.drained.iter().map(Clean::as_str).collect();
     let others = match drained[..] {
         [] => String::new(),

@@ -41,6 +41,7 @@ impl Exec {
         let command = docker::Command {
             argv: argv.to_vec(),
             user: self.user.clone(),
+            env: Vec::new(),
             input: None,
             deadline: EXEC_MAX,
         };

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::target::{self, LOOK_EVERY, Seen, fault, patiently, sentence};
+use super::hurry::broken_off;
+use super::target::{self, Seen, fault, patiently, sentence};
 use super::upstream::{Listing, Upstream};
 use super::{Hands, replicas};
 use crate::domain::{CheckState, Clean, Container, ContainerState};
@@ -21,6 +22,12 @@ use crate::link::rewrite;
 const TEST_MAX: Duration = Duration::from_secs(20);
 /// From the signal to the first new worker. nginx takes some milliseconds.
 const RELOAD_MAX: Duration = Duration::from_secs(10);
+/// nginx changes its workers in a few milliseconds, and so long nothing goes on: a look is one list of processes.
+const WORKERS_EVERY: Duration = Duration::from_millis(25);
+/// Requests in flight may take seconds: after this long it is looked at less often.
+const EAGER_FOR: Duration = Duration::from_secs(2);
+/// So often then.
+const WORKERS_LATER: Duration = Duration::from_millis(200);
 /// A list of a thousand replicas is 60 KB.
 const LIST_BYTES_MAX: u64 = 1024 * 1024;
 /// What was last in force, beside the list. The gateway includes `*.conf` only.
@@ -36,7 +43,7 @@ pub(super) struct Gateway<'a> {
 
 /// What a worker is to a reload.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Workers {
+pub(super) struct Workers {
     serving: BTreeSet<Clean>,
     ending: BTreeSet<Clean>,
 }
@@ -80,6 +87,48 @@ pub(super) fn configured(hands: &Hands) -> Result<&Upstream, Clean> {
     })
 }
 
+/// The replicas of a service that the gateway's list leaves out, by the file alone. Changes nothing.
+pub async fn drained_of(upstream: &Upstream, service: &Clean) -> Result<Vec<Clean>, Clean> {
+    let listing = listing(upstream).await?;
+    let is_listed = listing.service == *service;
+    Ok(if is_listed {
+        listing.drained
+    } else {
+        Vec::new()
+    })
+}
+
+fn path(upstream: &Upstream) -> PathBuf {
+    upstream.directory.join(&upstream.file)
+}
+
+async fn file(upstream: &Upstream) -> Result<Option<Vec<u8>>, Clean> {
+    rewrite::read(path(upstream), LIST_BYTES_MAX)
+        .await
+        .map_err(fault)
+}
+
+async fn default(upstream: &Upstream) -> Result<Vec<u8>, Clean> {
+    let path = upstream.default.clone();
+    let missing = format!(
+        "there is no {}, which says where requests go while nothing is drained",
+        path.display()
+    );
+    let read = rewrite::read(path, LIST_BYTES_MAX).await.map_err(fault)?;
+    read.ok_or_else(|| Clean::line(&missing))
+}
+
+async fn listing(upstream: &Upstream) -> Result<Listing, Clean> {
+    let (file, default) = (file(upstream).await?, default(upstream).await?);
+    Listing::read(file.as_deref(), &default, &upstream.service).ok_or_else(|| {
+        Clean::line(&format!(
+            "{} is neither the default nor written by Quarterdeck: somebody else changed it; put {} in its place, then try again",
+            path(upstream).display(),
+            upstream.default.display()
+        ))
+    })
+}
+
 impl<'a> Gateway<'a> {
     /// The port its replicas listen on.
     pub(super) fn port(&self) -> u16 {
@@ -109,7 +158,7 @@ impl<'a> Gateway<'a> {
     }
 
     fn path(&self) -> PathBuf {
-        self.upstream.directory.join(&self.upstream.file)
+        path(self.upstream)
     }
 
     fn good_path(&self) -> PathBuf {
@@ -118,35 +167,27 @@ impl<'a> Gateway<'a> {
     }
 
     async fn file(&self) -> Result<Option<Vec<u8>>, Clean> {
-        rewrite::read(self.path(), LIST_BYTES_MAX)
-            .await
-            .map_err(fault)
+        file(self.upstream).await
     }
 
     async fn default(&self) -> Result<Vec<u8>, Clean> {
-        let path = self.upstream.default.clone();
-        let missing = format!(
-            "there is no {}, which says where requests go while nothing is drained",
-            path.display()
-        );
-        let read = rewrite::read(path, LIST_BYTES_MAX).await.map_err(fault)?;
-        read.ok_or_else(|| Clean::line(&missing))
+        default(self.upstream).await
     }
 
     /// Who is listed now, by the file.
     pub(super) async fn listing(&self) -> Result<Listing, Clean> {
-        let (file, default) = (self.file().await?, self.default().await?);
-        Listing::read(file.as_deref(), &default, &self.upstream.service).ok_or_else(|| {
-            Clean::line(&format!(
-                "{} is neither the default nor written by Quarterdeck: somebody else changed it; put {} in its place, then try again",
-                self.path().display(),
-                self.upstream.default.display()
-            ))
-        })
+        listing(self.upstream).await
     }
 
     /// Puts a listing in force. Says how long the last requests by the old one took.
     pub(super) async fn put(&self, wanted: &Listing) -> Result<Duration, Clean> {
+        let old = self.put_in_force(wanted).await?;
+        self.drained(&old).await
+    }
+
+    /// New requests go by the listing when it returns; those by the old one may go on. Enough where nobody who was
+    /// listed is to be touched: whoever takes one out later waits for every worker that is not of the newest list.
+    pub(super) async fn put_in_force(&self, wanted: &Listing) -> Result<Workers, Clean> {
         let is_default = *wanted == Listing::of(&self.upstream.service);
         let bytes = if is_default {
             self.default().await?
@@ -169,7 +210,7 @@ impl<'a> Gateway<'a> {
             }
         };
         self.keep_good(&bytes).await?;
-        self.drained(&old).await
+        Ok(old)
     }
 
     /// The list of everybody of the service who runs and is not drained. At least one of them must serve.
@@ -307,8 +348,24 @@ impl<'a> Gateway<'a> {
                     humantime::format_duration(limit)
                 )));
             }
-            sleep(LOOK_EVERY).await;
+            tokio::select! {
+                () = sleep(pause(began)) => {}
+                () = self.hands.hurry.asked() => {
+                    return Err(broken_off(&format!(
+                        "the new list is in force, and {left} workers of the gateway still answer requests by the old one"
+                    )));
+                }
+            }
         }
+    }
+}
+
+/// Between two looks at the workers.
+fn pause(began: Instant) -> Duration {
+    if began.elapsed() < EAGER_FOR {
+        WORKERS_EVERY
+    } else {
+        WORKERS_LATER
     }
 }
 
@@ -355,7 +412,7 @@ async fn reloaded(hands: &Hands, seen: &Seen) -> Result<Workers, Clean> {
         if workers(hands, seen).await?.are_new(&old) {
             return Ok(old);
         }
-        sleep(LOOK_EVERY).await;
+        sleep(pause(began)).await;
     }
     Err(Clean::line(&format!(
         "{} was told to read its configuration again and did not within {}; read its log for the reason",

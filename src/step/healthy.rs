@@ -1,7 +1,9 @@
 //! `healthy`: wait until one container is healthy, and stays so.
 //!
 //! Two witnesses: the container's own health check, where it has one, and an answer over HTTP at the container's own
-//! address, where a port is named. Both must be good N times in a row over a least time: one that flaps is not healthy.
+//! address, where a port is named. Good N times in a row over a least time: one that flaps is not healthy. Where a port is
+//! named it is the answers that are counted, from the first good one, beside the engine's own check: that looks every few
+//! seconds only. It must not fail meanwhile, and it must have passed at the end.
 
 use std::time::Duration;
 
@@ -21,6 +23,13 @@ const ANSWER: Bounds = Bounds {
     total: Duration::from_secs(2),
     body_bytes_max: 64 * 1024,
 };
+
+/// While it starts, and when only its own health check is missing: a look costs a millisecond, and what is seen late is
+/// lost once per replica.
+const EAGER_EVERY: Duration = Duration::from_millis(100);
+
+/// What takes longer than this to start is not made faster by looking.
+const EAGER_FOR: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,26 +76,32 @@ fn within() -> Duration {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Look {
     Good,
+    /// It answers, and its own health check has not passed yet.
+    Answers(Clean),
     /// What is missing.
     NotYet(Clean),
     /// It will not become healthy by waiting.
     Hopeless(Clean),
 }
 
-/// Good looks in a row.
+/// Good looks in a row. Those that came sooner than they were asked for count as one.
 #[derive(Debug, Default)]
 struct Streak {
     looks: u32,
     since: Option<Instant>,
+    counted: Option<Instant>,
 }
 
 impl Streak {
-    fn take(&mut self, is_good: bool, now: Instant) {
-        if is_good {
-            self.looks += 1;
-            self.since.get_or_insert(now);
-        } else {
+    fn take(&mut self, is_good: bool, every: Duration, now: Instant) {
+        if !is_good {
             *self = Self::default();
+            return;
+        }
+        self.since.get_or_insert(now);
+        if self.counted.is_none_or(|at| now - at >= every) {
+            self.looks += 1;
+            self.counted = Some(now);
         }
     }
 
@@ -96,6 +111,15 @@ impl Streak {
             .is_some_and(|since| now - since >= wanted.min_healthy_time);
         long && self.looks >= wanted.in_a_row
     }
+
+    /// Until the next look: soon as long as nothing is to be counted, then as often as it was asked for.
+    fn pause(&self, wanted: &Healthy, began: Instant, now: Instant) -> Duration {
+        let counts = self.since.is_some() && !self.holds(wanted, now);
+        if counts || now - began >= EAGER_FOR {
+            return wanted.every;
+        }
+        wanted.every.min(EAGER_EVERY)
+    }
 }
 
 impl Healthy {
@@ -103,12 +127,18 @@ impl Healthy {
         if let Some(look) = by_state(container, restarts) {
             return look;
         }
-        if let Some(missing) = by_check(container) {
-            return Look::NotYet(missing);
-        }
-        match self.port {
-            Some(port) => self.by_answer(fetch, container, port).await,
-            None => Look::Good,
+        let missing = by_check(container);
+        let starts = container.check == CheckState::Starting;
+        match (self.port, missing) {
+            (None, None) => Look::Good,
+            (Some(port), None) => self.by_answer(fetch, container, port).await,
+            (Some(port), Some(missing)) if starts => {
+                match self.by_answer(fetch, container, port).await {
+                    Look::Good => Look::Answers(missing),
+                    other => other,
+                }
+            }
+            (_, Some(missing)) => Look::NotYet(missing),
         }
     }
 
@@ -172,7 +202,10 @@ fn by_check(container: &Container) -> Option<Clean> {
         CheckState::Starting => "has not passed yet",
         CheckState::Unhealthy => "fails",
     };
-    let last = match container.check_log.last() {
+    // Looks from before it was started say nothing of it now, and one that passed is no reason.
+    let last = container.check_log.last();
+    let last = last.filter(|look| look.exit != 0 && look.at >= container.started_at);
+    let last = match last {
         Some(look) => format!(": exit {}, {}", look.exit, look.output.trim()),
         None => String::new(),
     };
@@ -215,17 +248,19 @@ impl Act for Healthy {
         loop {
             let container = seen.again(hands).await?;
             let look = self.look(&fetch, &container, restarts).await;
-            streak.take(look == Look::Good, Instant::now());
+            let is_good = matches!(look, Look::Good | Look::Answers(_));
+            let is_whole = look == Look::Good;
+            streak.take(is_good, self.every, Instant::now());
             match look {
                 Look::Hopeless(why) => return Err(why),
                 // Said when it changes: the deadline may cut this off at any moment.
-                Look::NotYet(why) if why != missing => {
+                Look::NotYet(why) | Look::Answers(why) if why != missing => {
                     (hands.say)(why.clone());
                     missing = why;
                 }
-                Look::NotYet(_) | Look::Good => {}
+                Look::NotYet(_) | Look::Answers(_) | Look::Good => {}
             }
-            if streak.holds(self, Instant::now()) {
+            if is_whole && streak.holds(self, Instant::now()) {
                 let said = format!(
                     "{} {} ({} in a row, after {:.1} s)",
                     seen.replica,
@@ -248,7 +283,7 @@ impl Act for Healthy {
                 };
                 return Err(Clean::line(&text));
             }
-            sleep(self.every).await;
+            sleep(streak.pause(self, began, Instant::now())).await;
         }
     }
 
@@ -265,7 +300,7 @@ impl Act for Healthy {
                 .await
             {
                 Look::Good => Ok(true),
-                Look::NotYet(why) | Look::Hopeless(why) => {
+                Look::NotYet(why) | Look::Answers(why) | Look::Hopeless(why) => {
                     (hands.say)(why);
                     Ok(false)
                 }
@@ -304,7 +339,7 @@ mod tests {
         let mut now = start;
         for (at, is_good) in (0..).zip(looks) {
             now = start + Duration::from_secs(at);
-            streak.take(*is_good, now);
+            streak.take(*is_good, wanted.every, now);
         }
         assert_eq!(streak.holds(wanted, now), holds, "{looks:?}");
     }
@@ -321,5 +356,35 @@ mod tests {
         check(&wanted(2, 3), &[true, true, true], false);
         check(&wanted(2, 3), &[true, true, true, true], true);
         check(&wanted(1, 0), &[], false);
+    }
+
+    #[test]
+    fn looks_that_come_sooner_than_asked_for_count_as_one() {
+        let (start, wanted) = (Instant::now(), wanted(3, 0));
+        let mut streak = Streak::default();
+        for tenth in 0..10 {
+            let now = start + Duration::from_millis(tenth * 100);
+            streak.take(true, wanted.every, now);
+            assert!(!streak.holds(&wanted, now), "after {tenth} tenths");
+        }
+        for second in 1..3 {
+            streak.take(true, wanted.every, start + Duration::from_secs(second));
+        }
+        assert!(streak.holds(&wanted, start + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn it_is_looked_at_often_while_it_starts_and_as_asked_for_while_it_is_counted() {
+        let (start, wanted) = (Instant::now(), wanted(2, 0));
+        let mut streak = Streak::default();
+        assert_eq!(streak.pause(&wanted, start, start), EAGER_EVERY);
+        let late = start + EAGER_FOR;
+        assert_eq!(streak.pause(&wanted, start, late), wanted.every);
+        streak.take(true, wanted.every, start);
+        assert_eq!(streak.pause(&wanted, start, start), wanted.every);
+        // Only its own health check is missing now.
+        let then = start + wanted.every;
+        streak.take(true, wanted.every, then);
+        assert_eq!(streak.pause(&wanted, start, then), EAGER_EVERY);
     }
 }

@@ -5,15 +5,23 @@
 //! and it can be undone by what it saw ([`Act::undo`]). A step that says [`Repeat::Safe`] may be performed again with the
 //! same `before` after any crash: it does only what is still missing.
 
+mod answers;
+mod beside;
 mod check;
 mod command;
+mod compare;
+mod database;
 mod drain;
 mod exec;
 mod gateway;
 mod healthy;
 mod http;
+mod hurry;
 mod notify;
+mod persistence;
+mod proof;
 mod recreate;
+mod rehearse;
 mod reload;
 mod replace;
 mod restart;
@@ -21,8 +29,11 @@ mod retire;
 mod scale;
 mod start;
 mod stop;
+mod supply;
+mod swap;
 mod switch;
 mod target;
+mod throwaway;
 mod undrain;
 mod upstream;
 mod wait;
@@ -42,11 +53,16 @@ use crate::probe::check::{Eyes, Outcome};
 use crate::probe::span;
 
 pub use self::http::Http;
+pub use answers::Answers;
+pub use beside::{Beside, Verify};
 pub use check::CheckStep;
 pub use command::Command;
+pub use compare::Compare;
 pub use drain::Drain;
 pub use exec::Exec;
+pub use gateway::drained_of;
 pub use healthy::Healthy;
+pub use hurry::{Hasten, Hurry};
 pub use notify::Notify;
 pub use reload::Reload;
 pub use replace::Replace;
@@ -55,11 +71,14 @@ pub use retire::Retire;
 pub use scale::Scale;
 pub use start::Start;
 pub use stop::Stop;
+pub use swap::Swap;
 pub use switch::{Colour, Switch};
+pub use throwaway::left as left_throwaways;
 pub use undrain::Undrain;
 pub use upstream::Upstream;
 pub use wait::Wait;
 
+use hurry::broken_off;
 use target::replicas;
 
 /// Docker's own default.
@@ -83,6 +102,8 @@ pub struct Hands {
     pub say: Arc<dyn Fn(Clean) + Send + Sync>,
     /// What a check saw, for the journal's evidence.
     pub prove: Arc<dyn Fn(Outcome) + Send + Sync>,
+    /// Tells a step at work that a person wants the run to end.
+    pub hurry: Hurry,
 }
 
 /// What a step did.
@@ -106,7 +127,8 @@ pub trait Act {
     /// it holds no secret.
     fn before(&self, hands: &Hands) -> impl Future<Output = Result<Value, Clean>> + Send;
 
-    /// Cancel-safe as far as possible: dropped when the step's deadline passes.
+    /// Cancel-safe as far as possible: dropped when the step's deadline passes. Where it waits it listens to
+    /// [`Hands::hurry`], and says how it leaves things.
     fn perform(
         &self,
         hands: &Hands,
@@ -145,6 +167,13 @@ pub enum Step {
     Healthy(Healthy),
     Notify(Notify),
     Check(CheckStep),
+    Rehearse(Rehearse),
+    RestoreBeside(Beside),
+    VerifyBeside(Verify),
+    CompareLive(Compare),
+    SwapDatabase(Swap),
+    Answers(Answers),
+    Persistence(Persistence),
 }
 
 fn grace() -> Duration {
@@ -201,8 +230,38 @@ macro_rules! each {
             Step::Healthy($of) => $call,
             Step::Notify($of) => $call,
             Step::Check($of) => $call,
+            Step::Rehearse($of) => $call,
+            Step::RestoreBeside($of) => $call,
+            Step::VerifyBeside($of) => $call,
+            Step::CompareLive($of) => $call,
+            Step::SwapDatabase($of) => $call,
+            Step::Answers($of) => $call,
+            Step::Persistence($of) => $call,
         }
     };
+}
+
+impl Step {
+    /// It changes nothing, so that it may end at any moment.
+    fn only_looks(&self) -> bool {
+        match self {
+            Self::Wait(_) | Self::Healthy(_) | Self::Check(_) => true,
+            Self::Restart(_)
+            | Self::Stop(_)
+            | Self::Start(_)
+            | Self::Replace(_)
+            | Self::Retire(_)
+            | Self::Scale(_)
+            | Self::Exec(_)
+            | Self::Command(_)
+            | Self::Http(_)
+            | Self::Drain(_)
+            | Self::Undrain(_)
+            | Self::Reload(_)
+            | Self::Switch(_)
+            | Self::Notify(_) => false,
+        }
+    }
 }
 
 impl Act for Step {
@@ -223,7 +282,15 @@ impl Act for Step {
     }
 
     async fn perform(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
-        each!(self, of => of.perform(hands, before).await)
+        let performing = async { each!(self, of => of.perform(hands, before).await) };
+        if !self.only_looks() {
+            return performing.await;
+        }
+        tokio::select! {
+            biased;
+            done = performing => done,
+            () = hands.hurry.asked() => Err(broken_off("nothing was changed by it")),
+        }
     }
 
     async fn undo(&self, hands: &Hands, before: &Value) -> Result<Done, Clean> {
@@ -270,6 +337,7 @@ mod tests {
             secret: Arc::new(|place| Err(Clean::line(&format!("no secret in {}", place.shown())))),
             say: Arc::new(|_| ()),
             prove: Arc::new(|_| ()),
+            hurry: Hurry::never(),
         }
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::hurry::broken_off;
 use super::recreate::{alone, recreate};
 use super::target::{self, LOOK_EVERY, Seen, Told, ended, patiently, runs, sentence, told};
 use super::{Act, Done, Hands};
@@ -231,7 +232,13 @@ async fn until_good(hands: &Hands, seen: &Seen) -> Result<(), Clean> {
             (ContainerState::Running | ContainerState::Created | ContainerState::Paused, _) => {}
             _ => return Err(ended(&now)),
         }
-        sleep(LOOK_EVERY).await;
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = hands.hurry.asked() => {
+                let not_yet = format!("the new {} is not healthy yet", now.replica());
+                return Err(broken_off(&not_yet));
+            }
+        }
     }
 }
 

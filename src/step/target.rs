@@ -200,7 +200,10 @@ where
                     )));
                 }
                 is_lost = true;
-                sleep(LOOK_EVERY).await;
+                tokio::select! {
+                    () = sleep(LOOK_EVERY) => {}
+                    () = hands.hurry.asked() => return Err(error),
+                }
             }
             answer => {
                 if is_lost && answer.is_ok() {

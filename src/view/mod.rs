@@ -8,6 +8,7 @@ pub mod picture;
 pub mod theme;
 
 mod asking;
+mod attest;
 mod canvas;
 mod frame;
 mod line;

@@ -10,7 +10,7 @@ use super::theme::Role;
 use super::widgets::facts::scrolled;
 use super::widgets::panel::{Keys, panel};
 use super::words::{self, columns};
-use super::{asking, frame, plan, training, widgets::table::first_seen};
+use super::{asking, attest, frame, plan, training, widgets::table::first_seen};
 use crate::app::{Command, FieldUse, Model, Overlay, matching, run_on};
 use crate::domain::{Clean, Health};
 use crate::keys::{self, Binding, Group, Place, TABLE};
@@ -63,6 +63,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model) -> Option
         }
         Overlay::Answers { run, selected } => {
             asking::choices(canvas, area, model, run, *selected);
+            None
+        }
+        Overlay::Attest(of) => attest::attest(canvas, area, model, of),
+        Overlay::Present(of) => {
+            attest::present(canvas, area, model, of);
             None
         }
         Overlay::Sure(sure) => {
@@ -219,6 +224,8 @@ fn place(binding: &Binding, elsewhere: bool) -> &'static str {
         keys::Place::Page => " (a page)",
         keys::Place::Choice => " (a choice)",
         keys::Place::Runs => " (runs)",
+        keys::Place::Checklist => " (checklist)",
+        keys::Place::Present => " (a presentation)",
         keys::Place::Form => " (questions of a runbook)",
         keys::Place::Plan | keys::Place::PlanPage | keys::Place::PlanYes => " (a plan)",
         keys::Place::Question => " (a question)",

@@ -8,7 +8,7 @@ use quarterdeck::app::{
     Recording, Screen, answers, update,
 };
 use quarterdeck::domain::Clean;
-use quarterdeck::engine::{EventKind, Gate, HoldCause, Person, StepId};
+use quarterdeck::engine::{DoubtCause, EventKind, Gate, HoldCause, Person, StepId};
 use quarterdeck::journal::Code;
 use quarterdeck::keys;
 use quarterdeck::probe::check::Verdict;
@@ -503,6 +503,36 @@ fn a_question_is_answered_from_a_list_whose_first_row_decides_nothing() {
             panic!("{effects:?}");
         };
         assert_eq!((*of, decision.step), (code, step));
+    }
+}
+
+#[test]
+fn of_a_step_in_doubt_a_person_says_whether_it_happened() {
+    let mut voyage = Voyage::begun();
+    voyage.start(0);
+    let (step, fault) = (StepId(0), Clean::from("nobody but a person can tell"));
+    voyage.event(EventKind::Doubted {
+        step,
+        cause: DoubtCause::Deadline(Duration::from_secs(20)),
+    });
+    voyage.event(EventKind::Unclear { step, fault });
+    let model = armed(heard(ready(), &voyage, true));
+    let run = model.story.get(&voyage::run_id()).unwrap();
+    let words: Vec<_> = answers(&model, run).iter().map(|a| a.word).collect();
+    let all = ["happened", "did not", "retry", "skip", "undo", "abort"];
+    assert_eq!(words, all);
+    for (n, code) in [(1, Code::DecisionHappened), (2, Code::DecisionDidNotHappen)] {
+        let mut model = model.clone();
+        want(&mut model, Intent::Go(Screen::Runs));
+        want(&mut model, Intent::Open);
+        want(&mut model, Intent::Open);
+        want(&mut model, Intent::Down(n));
+        want(&mut model, Intent::Open);
+        let effects = want(&mut model, Intent::Yes);
+        let [Effect::Decide { code: of, decision }] = &effects[..] else {
+            panic!("{effects:?}");
+        };
+        assert_eq!((*of, decision.step), (code, Some(step)));
     }
 }
 

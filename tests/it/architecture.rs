@@ -51,6 +51,8 @@ const HOUSE: &[Room] = &[
             "sha2",
             "http",
             "humantime",
+            "object_store",
+            "age",
         ],
     ),
     room(
@@ -76,7 +78,7 @@ const HOUSE: &[Room] = &[
     room(
         "checklist",
         &["domain"],
-        &["pulldown_cmark", "toml", "sha2"],
+        &["pulldown_cmark", "toml", "sha2", "humantime"],
     ),
     // `engine`: the rules of a lease, which are asked in the transaction of a record.
     room(
@@ -104,7 +106,11 @@ const HOUSE: &[Room] = &[
         ],
         &["ratatui", "tui_logger", "toml", "strsim"],
     ),
-    room("report", &["domain", "engine", "app", "journal"], &[]),
+    room(
+        "report",
+        &["domain", "engine", "app", "journal", "checklist"],
+        &[],
+    ),
     room(
         "range",
         &[],
@@ -153,6 +159,8 @@ const OUTSIDE: &[&str] = &[
     "tokio_rustls",
     "rustls_native_certs",
     "x509_parser",
+    "object_store",
+    "age",
     "rcgen",
     "sqlx",
     "sha2",

@@ -61,14 +61,12 @@ pub(crate) fn stack() -> Stack {
         every: Duration::from_mins(10),
     }];
     stack.backups = vec![BackupSpec {
-        target: c("postgres"),
-        directory: "/var/backups/hyper-mission".into(),
-        pattern: c("missions-*.dump"),
-        age_max: Duration::from_hours(26),
         keep_min: 7,
-        bytes_min: 1024,
-        shrink_max_percent: 20,
-        every: Duration::from_mins(1),
+        ..BackupSpec::of_files(
+            c("postgres"),
+            "/var/backups/hyper-mission".into(),
+            c("missions-*.dump"),
+        )
     }];
     stack.disks = vec!["/".into(), "/var/lib/docker".into()];
     stack

@@ -77,6 +77,30 @@ time = "10ms"
 ```
 "#;
 
+/// Nobody but a person can tell what a command did that was given up.
+const BLIND: &str = r#"+++
+id = "blind"
+title = "Blind"
+risk = "low"
+target = "service/server"
+on_failure = "stop"
++++
+
+# Blind
+
+```toml step
+kind = "command"
+argv = ["/bin/sleep", "600"]
+deadline = "500ms"
+undo = "none"
+```
+
+```toml step
+kind = "wait"
+time = "10ms"
+```
+"#;
+
 struct Yard {
     dir: tempfile::TempDir,
     config: PathBuf,
@@ -91,6 +115,7 @@ impl Yard {
         std::fs::create_dir(&books).unwrap();
         std::fs::write(books.join("drill.md"), DRILL).unwrap();
         std::fs::write(books.join("doubtful.md"), DOUBTFUL).unwrap();
+        std::fs::write(books.join("blind.md"), BLIND).unwrap();
         let made = dir.path().join("range/quarterdeck.toml");
         let text = std::fs::read_to_string(&made).unwrap();
         let text = format!("{text}\n[runbooks]\nfolder = \"{}\"\n", books.display());
@@ -277,4 +302,38 @@ fn a_check_that_has_not_passed_holds_a_run_back_until_somebody_says_why_not() {
         "{confirmed}"
     );
     assert!(journal.lines().any(|line| line.contains("\"refused\"")));
+}
+
+#[test]
+fn a_command_that_was_given_up_waits_for_the_word_of_a_person() {
+    let yard = Yard::new();
+    for (word, ends) in [("happened", "completed"), ("did-not-happen", "aborted")] {
+        let said = yard.run(&["blind", "--confirm=yes"], 13);
+        let asks = format!("answer {} happened` or `did-not-happen`", run_of(&said));
+        assert!(said.contains(&asks), "{said}");
+        let (code, said) = yard.ask(&["answer", "last", word]);
+        assert_eq!(code, Some(0), "{said}");
+        if word == "did-not-happen" {
+            // Of a step that has failed there is no doubt any more.
+            let (code, said) = yard.ask(&["answer", "last", "happened"]);
+            assert_eq!(code, Some(77), "{said}");
+            assert!(said.contains("only of a step in doubt"), "{said}");
+            assert_eq!(yard.ask(&["abort", "last"]).0, Some(0));
+        }
+        let began = std::time::Instant::now();
+        loop {
+            let (_, told) = yard.ask(&["runs", "last"]);
+            if told.contains(ends) {
+                break;
+            }
+            assert!(began.elapsed().as_secs() < 60, "{told}");
+        }
+    }
+    assert_eq!(yard.ask(&["journal", "verify"]).0, Some(0));
+}
+
+/// `r-20261121-031502-ab12` in what a command said.
+fn run_of(said: &str) -> &str {
+    let at = said.find("r-20").expect("the run is named");
+    &said[at..at + "r-20261121-031502-ab12".len()]
 }

@@ -15,27 +15,27 @@ use crate::death::killed;
 use crate::stack::{Stack, reference_stack};
 
 /// A rolling restart of three replicas with short waits takes 25 s on a calm machine.
-const RUN_LIMIT: Duration = Duration::from_mins(4);
+pub(crate) const RUN_LIMIT: Duration = Duration::from_mins(4);
 /// How often something that must become true is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Short waits: what is shown is that no request is lost, not that a warm-up is long enough.
-const SHORT: [&str; 3] = ["min_healthy_time=1s", "settle=1s", "tap_path=/api/ping"];
+pub(crate) const SHORT: [&str; 3] = ["min_healthy_time=1s", "settle=1s", "tap_path=/api/ping"];
 
 /// An operator: a home of its own, a journal of its own, the stack's configuration.
-struct Operator {
+pub(crate) struct Operator {
     home: tempfile::TempDir,
     config: PathBuf,
 }
 
 impl Operator {
-    fn new(stack: &Stack) -> Self {
+    pub(crate) fn new(stack: &Stack) -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
             config: stack.config(),
         }
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quarterdeck"));
         command
             .arg("-c")
@@ -53,7 +53,7 @@ impl Operator {
     }
 
     #[track_caller]
-    fn ask(&self, words: &[&str]) -> Output {
+    pub(crate) fn ask(&self, words: &[&str]) -> Output {
         self.command(words).output().unwrap()
     }
 
@@ -64,13 +64,13 @@ impl Operator {
             .unwrap_or_else(|error| panic!("{words:?}: {error}: {output:?}"))
     }
 
-    fn run(&self, words: &[&str]) -> Command {
+    pub(crate) fn run(&self, words: &[&str]) -> Command {
         self.command(&[&["run"], words].concat())
     }
 
     /// The bodies of all entries of a kind, oldest first.
     #[track_caller]
-    fn entries(&self, code: &str) -> Vec<Value> {
+    pub(crate) fn entries(&self, code: &str) -> Vec<Value> {
         let output = self.ask(&["journal", "tail", "--json", "-n", "100000"]);
         let text = String::from_utf8(output.stdout).unwrap();
         let all = text
@@ -82,7 +82,7 @@ impl Operator {
     }
 
     #[track_caller]
-    fn journal_is_whole(&self) {
+    pub(crate) fn journal_is_whole(&self) {
         let output = self.ask(&["journal", "verify"]);
         assert!(output.status.success(), "{output:?}");
     }
@@ -97,7 +97,7 @@ fn body(entry: &Value) -> Value {
 }
 
 #[track_caller]
-fn ended(mut child: Child, limit: Duration) -> Output {
+pub(crate) fn ended(mut child: Child, limit: Duration) -> Output {
     let began = Instant::now();
     loop {
         if child.try_wait().unwrap().is_some() {
@@ -112,7 +112,7 @@ fn ended(mut child: Child, limit: Duration) -> Output {
 }
 
 #[track_caller]
-fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(seen) = look() {
@@ -164,19 +164,19 @@ fn interrupt(child: &Child) {
 
 /// What an outside client counted.
 #[derive(Debug)]
-struct Counted {
-    requests: u64,
-    failed: u64,
+pub(crate) struct Counted {
+    pub(crate) requests: u64,
+    pub(crate) failed: u64,
 }
 
 /// `wrk`, about 100 requests a second, a new connection for each.
-struct Load {
+pub(crate) struct Load {
     child: Child,
     _script: tempfile::TempDir,
 }
 
 impl Load {
-    fn start(method: &str, path: &str) -> Self {
+    pub(crate) fn start(method: &str, path: &str) -> Self {
         // Each connection waits 45 ms, and 5 or 105 more for its answer.
         let connections = if path.contains("slow") { "-c15" } else { "-c5" };
         let script = format!(
@@ -206,7 +206,7 @@ impl Load {
     }
 
     /// Ends it, a moment after whatever happened.
-    fn stop(self) -> Counted {
+    pub(crate) fn stop(self) -> Counted {
         sleep(Duration::from_secs(1));
         interrupt(&self.child);
         let output = ended(self.child, RUN_LIMIT);
@@ -281,6 +281,8 @@ fn a_rolling_restart_loses_no_request_and_restarting_all_at_once_loses_many() {
         assert_eq!(counted.failed, 0, "{method} {path}: {counted:?}");
         let tap = operator.entries("run.finished")[n]["tap"].clone();
         assert_eq!(tap["failed"], 0, "{method} {path}: {tap}");
+        let line = tap["line"].as_str().unwrap();
+        assert!(line.contains(", at least 2 of 3 serving, p99 "), "{line}");
         assert!(
             tap["sent"].as_u64().unwrap() > 500,
             "{method} {path}: {tap}"

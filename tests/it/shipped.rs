@@ -97,6 +97,7 @@ fn scene() -> Scene {
         earlier: Vec::new(),
         revisions: Vec::new(),
         prechecks: BTreeMap::new(),
+        second_person: false,
     }
 }
 
@@ -277,6 +278,7 @@ fn key_table() -> String {
                 Place::Traffic => "traffic",
                 Place::Logs => "logs",
                 Place::Runs => "runs",
+                Place::Checklist => "checklist",
                 // What a text field and a question take is what every program takes; the help shows it.
                 _ => continue,
             };

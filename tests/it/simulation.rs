@@ -16,6 +16,7 @@
 //! | 5 | an expired lease goes to any run (`Tenure::claim`) | seed 0 |
 //! | 6 | changed facts are ignored (`Run::observed`) | seed 1 |
 //! | 7 | deadlines pass unseen (`Run::is_overdue`) | seed 0 |
+//! | 7 | an abort waits for the act under way (`Run::commit` hastens nothing) | seed 28 |
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -84,11 +85,14 @@ const TROUBLES: &[&str] = &[
     "guard failed",
     "abort asked",
     "undo asked",
+    "hastened",
+    "broken off",
     "undone by the runbook",
     "safe repeat",
     "repeats ran out",
     "skipped",
     "person said it happened",
+    "person said it did not",
     "gate lapsed",
 ];
 
@@ -153,7 +157,8 @@ struct StepWorld {
 struct Words {
     retry: BTreeMap<StepId, u32>,
     skip: BTreeSet<StepId>,
-    succeeded: BTreeSet<StepId>,
+    happened: BTreeSet<StepId>,
+    did_not: BTreeSet<StepId>,
     opened: BTreeMap<StepId, u32>,
     undo: bool,
     abort: bool,
@@ -452,6 +457,7 @@ impl<'a> Sim<'a> {
             Output::Perform(act) => self.perform(s, act),
             Output::PerformUndo(act) => self.undo(s, act),
             Output::GiveUp(_) => self.saw("deadline passed"),
+            Output::Hasten(act) => self.hasten(s, act),
             Output::Check(act) => self.check(s, act),
             Output::Observe(look) => {
                 let seen = self.facts.clone();
@@ -482,7 +488,23 @@ impl<'a> Sim<'a> {
             return self.lose(d, Loss::Journal);
         }
         self.see(s, &event);
+        let word = matches!(
+            event.kind,
+            EventKind::AbortAsked { .. } | EventKind::UndoAsked { .. }
+        );
+        let under_way = match self.slots[s].shadow.wait(&self.slots[s].plan) {
+            Wait::Act(act) if word => Some(act),
+            _ => None,
+        };
         self.slots[s].append(event);
+        if let Some(act) = under_way {
+            let next = self.drivers[d].job.as_ref().unwrap().outbox.front();
+            assert_eq!(
+                next,
+                Some(&Output::Hasten(act)),
+                "law 7: that word waits for the act under way"
+            );
+        }
         if trouble == 1 {
             self.saw("receipt lost");
             return self.lose(d, Loss::Journal);
@@ -519,6 +541,10 @@ impl<'a> Sim<'a> {
                 source: Source::Person(_),
                 ..
             } => "person said it happened",
+            EventKind::Failed {
+                source: Source::Person(_),
+                ..
+            } => "person said it did not",
             EventKind::Started {
                 attempt: 2..,
                 by: None,
@@ -597,6 +623,20 @@ impl<'a> Sim<'a> {
             Err(Clean::from("boom"))
         };
         self.post(s, InputKind::Outcome { act, result });
+    }
+
+    /// What only looked or waited breaks off now, and leaves things as they are; what acts answers when it answers.
+    fn hasten(&mut self, s: usize, act: Act) {
+        self.slots[s].law_before_hurry(act);
+        self.saw("hastened");
+        let key = (act.deed == Deed::Undo, act.attempt);
+        let said = self.slots[s].world[act.step.index()]
+            .results
+            .contains_key(&key);
+        if !said && self.dice.one_in(2) {
+            self.saw("broken off");
+            self.answer(s, act, Some(false));
+        }
     }
 
     fn check(&mut self, s: usize, act: Act) {
@@ -744,7 +784,8 @@ impl<'a> Sim<'a> {
                     0 => Choice::Undo,
                     1 if self.dice.one_in(3) => Choice::Abort,
                     2 if !there => Choice::Skip,
-                    _ if doubt && there => Choice::Succeeded,
+                    3 | 4 if doubt && !there => Choice::DidNotHappen,
+                    _ if doubt && there => Choice::Happened,
                     _ => Choice::Retry,
                 };
                 InputKind::Choose { step, choice, by }
@@ -758,7 +799,7 @@ impl<'a> Sim<'a> {
         let step = step_at(self.dice.below(steps));
         let there = self.slots[s].world[step.index()].there;
         let choice = if there {
-            Choice::Succeeded
+            Choice::Happened
         } else {
             Choice::Skip
         };
@@ -842,7 +883,8 @@ impl Slot {
             InputKind::Choose { step, choice, .. } => match choice {
                 Choice::Retry => *self.words.retry.entry(*step).or_default() += 1,
                 Choice::Skip => _ = self.words.skip.insert(*step),
-                Choice::Succeeded => _ = self.words.succeeded.insert(*step),
+                Choice::Happened => _ = self.words.happened.insert(*step),
+                Choice::DidNotHappen => _ = self.words.did_not.insert(*step),
                 Choice::Undo => self.words.undo = true,
                 Choice::Abort => self.words.abort = true,
             },
@@ -859,6 +901,16 @@ impl Slot {
                 self.law_start(*step, *attempt, by.as_ref());
             }
             EventKind::Succeeded { step, source } => self.law_succeeded(*step, source),
+            EventKind::Failed {
+                step,
+                source: Source::Person(_),
+                ..
+            } => {
+                let doubt = [StepState::Doubted, StepState::Unclear];
+                let state = self.shadow.record(*step).state;
+                assert!(doubt.contains(&state), "law 2: {state} was no doubt");
+                assert!(self.words.did_not.contains(step), "law 2: nobody said so");
+            }
             EventKind::Skipped { step, .. } => {
                 assert!(self.words.skip.contains(step), "law 2: skipped silently");
             }
@@ -958,7 +1010,7 @@ impl Slot {
         let truly = match source {
             Source::Outcome => world.results.get(&(false, attempt)) == Some(&true),
             Source::Check => world.checks.contains(&(attempt, true)),
-            Source::Person(_) => self.words.succeeded.contains(&step),
+            Source::Person(_) => self.words.happened.contains(&step),
         };
         assert!(
             truly,
@@ -1026,6 +1078,16 @@ impl Slot {
                 "law 2: done twice and nobody asked"
             );
         }
+    }
+
+    fn law_before_hurry(&self, act: Act) {
+        let last = self.journal.last().map(|event| &event.kind);
+        let word = matches!(
+            last,
+            Some(EventKind::AbortAsked { .. } | EventKind::UndoAsked { .. })
+        );
+        assert!(word, "law 7: {act:?} is hurried and nobody wants it");
+        assert_eq!(self.shadow.wait(&self.plan), Wait::Act(act), "law 7");
     }
 
     fn law_before_undo(&self, act: Act) {

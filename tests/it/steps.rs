@@ -13,7 +13,7 @@ use quarterdeck::link::tls::Roots;
 use quarterdeck::probe::check::{Eyes, Reach};
 use quarterdeck::range::scenario::Scenario;
 use quarterdeck::range::{Options, Range};
-use quarterdeck::step::{Act, Done, Hands, Step, Upstream};
+use quarterdeck::step::{Act, Done, Hands, Hurry, Step, Upstream};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -60,6 +60,7 @@ impl Place {
             secret: Arc::new(|place| Err(Clean::line(&format!("no {}", place.shown())))),
             say: Arc::new(move |line: Clean| log.lock().unwrap().push(line.as_str().to_owned())),
             prove: Arc::new(|_| ()),
+            hurry: Hurry::never(),
         };
         Self {
             hands,

@@ -2,10 +2,10 @@
 
 use quarterdeck::app::{
     Checklists, Event, Intent, Listed, Mode, Model, Overlay, Page, Progress, Question, Replay,
-    Screen, Training, update,
+    Saying, Screen, Training, update,
 };
-use quarterdeck::checklist::{Act, Checklist, Signatures, annotate, sign_off};
-use quarterdeck::domain::{Clean, Detail, Environment, SourceKind, Timestamp};
+use quarterdeck::checklist::{Act, Checklist, Marks, Proof, Signer, annotate, sign_off};
+use quarterdeck::domain::{Clean, Detail, Environment, Outcome, SourceKind, Timestamp, Verdict};
 use quarterdeck::keys::{Place, TABLE};
 use quarterdeck::runbook::Confirmation;
 use quarterdeck::view::{self, BUILT_IN, Charset, Look, Theme, picture};
@@ -82,7 +82,11 @@ fn planned(mut model: Model) -> Model {
     let page = annotate("hyper-mission.checklist.md", plan, None).text;
     let page = page.replacen("accepted = false", "accepted = true", 1);
     let list = Checklist::read("hyper-mission.checklist.md", page.as_bytes());
-    let mut signatures = Signatures::default();
+    let mut marks = Marks::default();
+    let by = Signer {
+        name: Clean::from("ann"),
+        uid: 1000,
+    };
     for (word, act) in [
         ("Correct loading", Act::Signed),
         (
@@ -94,15 +98,66 @@ fn planned(mut model: Model) -> Model {
     ] {
         let (_, item) = list.find(word).unwrap();
         let body = serde_json::to_value(sign_off(&list, item, act, "looked at it")).unwrap();
-        signatures.take(&list, &body, &Clean::from("ann"), fixture::NOW);
+        marks.sign(&list, &body, &by, fixture::NOW);
     }
-    let pages = vec![Listed { list, signatures }];
+    let pages = vec![Listed { list, marks }];
     let read = Checklists {
         pages,
         ..Checklists::default()
     };
     update(&mut model, Event::Checklists(Box::new(read)));
     pressed(on(model, Screen::Checklist), &[Intent::Down(7)])
+}
+
+/// A list whose items are proven, old, failing and open; and what is done with it.
+fn gate(mut model: Model) -> Vec<(&'static str, Model)> {
+    const PAGE: &str = "# Launch\n## Phase 1: Speed\n**Owner**: web\n### Success criteria\n- [ ] The first byte is there in less than 100 ms <!-- item:ttfb -->\n  ```toml check\n  kind = \"http\"\n  url = \"/\"\n  ttfb = \"< 100 ms\"\n  ```\n- [ ] Three replicas <!-- item:replicas -->\n  ```toml check\n  kind = \"containers\"\n  service = \"server\"\n  healthy = \"== 3\"\n  helps = \"rolling-restart\"\n  ```\n- [ ] A replica was stopped under load <!-- item:chaos -->\n  ```toml check\n  kind = \"drill\"\n  runbook = \"stop-replica\"\n  ```\n- [ ] The release is signed off <!-- item:release -->\n  ```toml check\n  kind = \"ask\"\n  second = true\n  ```\n";
+    let list = Checklist::read("launch.md", PAGE.as_bytes());
+    let mut marks = Marks::default();
+    let proofs = [
+        ("ttfb", Verdict::Pass, "ttfb 12 ms (< 100 ms)", 14),
+        ("replicas", Verdict::Fail, "healthy 2, expected == 3", 0),
+    ];
+    for (id, verdict, said, hours) in proofs {
+        let (_, item) = list.find_id(id).unwrap();
+        let at = Timestamp(fixture::NOW.0 - hours * 3_600_000 - 60_000);
+        let outcome = Outcome {
+            verdict,
+            said: Clean::from(said),
+            evidence: serde_json::json!({ "sent": { "service": "server" }, "got": { "of": 3 } }),
+            at,
+            took_ms: 12,
+        };
+        let asked = Clean::from("server: healthy == 3");
+        let proof = Proof::of(&list, item, &item.demand.asked[0], asked, outcome);
+        let body = serde_json::to_value(proof).unwrap();
+        marks.prove(&list, &body, &Clean::from("ann"), at);
+    }
+    let read = Checklists {
+        pages: vec![Listed { list, marks }],
+        ..Checklists::default()
+    };
+    update(&mut model, Event::Checklists(Box::new(read)));
+    let place = Clean::from("journal.db");
+    let state = quarterdeck::app::Recording::Open;
+    update(&mut model, Event::Recording { place, state });
+    let model = pressed(on(model, Screen::Checklist), &[Intent::Down(3)]);
+    let mut sign = vec![Intent::Attest(Saying::Waive)];
+    sign.extend(typed("2999-01-01"));
+    sign.push(Intent::Submit);
+    sign.extend(typed("a part is late"));
+    vec![
+        ("checklist-gate", model.clone()),
+        ("checklist-waive", pressed(model.clone(), &sign)),
+        (
+            "checklist-present",
+            pressed(model.clone(), &[Intent::Present]),
+        ),
+        (
+            "checklist-open",
+            pressed(model, &[Intent::OnlyOpen, Intent::Down(1)]),
+        ),
+    ]
 }
 
 /// Every screen and every overlay, with a name for each.
@@ -141,6 +196,9 @@ fn gallery() -> Vec<(String, Model)> {
     let plan = planned(troubled.clone());
     more("checklist-plan", plan.clone());
     more("checklist-item", pressed(plan, &[Intent::Open]));
+    for (name, model) in gate(troubled.clone()) {
+        more(name, model);
+    }
     more(
         "endpoint",
         pressed(on(troubled, Screen::Traffic), &[Intent::Bottom]),

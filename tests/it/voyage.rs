@@ -380,6 +380,7 @@ impl Voyage {
                 run: run_id(),
                 verdict,
                 tap,
+                serving: None,
             },
         );
     }
@@ -423,6 +424,8 @@ pub(crate) fn under_way() -> Voyage {
     way.done(4..6, 8_100);
     way.evidence(EvidenceKind::Said, Some(5), "server-1 answers again".into());
     way.evidence(EvidenceKind::Tap, None, tap(0));
+    let serving = json!({"service": "server", "least": 2, "of": 3, "looks": 40, "unseen": 0});
+    way.evidence(EvidenceKind::Serving, None, serving);
     way.start(6);
     way
 }

@@ -293,6 +293,7 @@ fn ask(url: &str) -> Ask {
         method: Method::Get,
         url: Url::parse(url).unwrap(),
         connect_to: None,
+        origin: None,
         follow: Follow::Never,
         body: Body::Count,
         ca_file: None,

@@ -6,6 +6,7 @@
 
 mod read;
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-use super::{Clean, Unit};
+use super::{Clean, Grade, Unit};
 use read::Problem;
 
 /// A sentence is longer than any expectation that is still understood.
@@ -32,6 +33,8 @@ pub struct Expectation {
 #[derive(Debug, Clone)]
 enum Test {
     Compare(Operator, Bound),
+    /// `>= A`
+    Grade(Operator, Grade),
     /// Both ends belong to it.
     Between(Bound, Bound),
     /// Of texts, or of numbers where the text is one.
@@ -73,6 +76,7 @@ enum Quantity {
 pub enum Measured {
     Number(f64, Unit),
     Text(Clean),
+    Grade(Grade),
 }
 
 /// Why a text is no expectation, or why it says nothing about what is measured.
@@ -144,6 +148,7 @@ impl Expectation {
         match measured {
             Measured::Text(text) => self.compare_text(text),
             Measured::Number(value, unit) => self.compare_number(*value, *unit),
+            Measured::Grade(grade) => self.compare_grade(*grade),
         }
     }
 
@@ -155,9 +160,11 @@ impl Expectation {
             | Test::Between(bound, _)
             | Test::Same(_, Some(bound))
             | Test::Differs(_, Some(bound)) => bound.quantity,
-            Test::Same(_, None) | Test::Differs(_, None) | Test::Contains(_) | Test::Matches(_) => {
-                Quantity::Plain
-            }
+            Test::Grade(..)
+            | Test::Same(_, None)
+            | Test::Differs(_, None)
+            | Test::Contains(_)
+            | Test::Matches(_) => Quantity::Plain,
         };
         match quantity {
             Quantity::Plain => Unit::Count,
@@ -175,10 +182,28 @@ impl Expectation {
             Test::Differs(word, _) => Ok(*text != **word),
             Test::Contains(part) => Ok(contains(text, part)),
             Test::Matches(pattern) => Ok(pattern.is_match(text)),
-            Test::Compare(..) | Test::Between(..) => Err(self.mismatch(
+            Test::Compare(..) | Test::Between(..) | Test::Grade(..) => Err(self.mismatch(
                 "a text is not compared with a number",
                 "for a text write \"== word\", \"contains part\" or \"matches pattern\"",
             )),
+        }
+    }
+
+    fn compare_grade(&self, grade: Grade) -> Result<bool, ExpectError> {
+        let named = |word: &Clean| word.parse::<Grade>().ok();
+        let mismatch = || {
+            self.mismatch(
+                "a grade is measured, and this is none",
+                "for a grade write \">= A\", \">= B+\" or \"== A+\"",
+            )
+        };
+        match &self.test {
+            Test::Grade(operator, bound) => Ok(operator.orders(grade.cmp(bound))),
+            Test::Same(word, _) => Ok(named(word).ok_or_else(mismatch)? == grade),
+            Test::Differs(word, _) => Ok(named(word).ok_or_else(mismatch)? != grade),
+            Test::Compare(..) | Test::Between(..) | Test::Contains(_) | Test::Matches(_) => {
+                Err(mismatch())
+            }
         }
     }
 
@@ -194,7 +219,11 @@ impl Expectation {
             }
             Test::Same(_, Some(bound)) => is_equal(bound)?,
             Test::Differs(_, Some(bound)) => !is_equal(bound)?,
-            Test::Same(_, None) | Test::Differs(_, None) | Test::Contains(_) | Test::Matches(_) => {
+            Test::Grade(..)
+            | Test::Same(_, None)
+            | Test::Differs(_, None)
+            | Test::Contains(_)
+            | Test::Matches(_) => {
                 return Err(self.mismatch(
                     "a number is not compared with a text",
                     "for a number write \"< 100\", \">= 2\" or \"== 301\"",
@@ -238,6 +267,16 @@ impl Operator {
             Self::AtMost => left < right || equal,
             Self::More => left > right && !equal,
             Self::AtLeast => left > right || equal,
+        }
+    }
+
+    /// As [`Self::holds`], of what has no distance.
+    fn orders(self, left_to_right: Ordering) -> bool {
+        match self {
+            Self::Less => left_to_right.is_lt(),
+            Self::AtMost => left_to_right.is_le(),
+            Self::More => left_to_right.is_gt(),
+            Self::AtLeast => left_to_right.is_ge(),
         }
     }
 }
@@ -360,6 +399,7 @@ impl fmt::Display for Measured {
             Self::Number(value, Unit::Count) if value.is_finite() => write!(f, "{value}"),
             Self::Number(value, unit) => f.write_str(&unit.show(*value)),
             Self::Text(text) => write!(f, "{text:?}"),
+            Self::Grade(grade) => write!(f, "{grade}"),
         }
     }
 }
@@ -452,6 +492,34 @@ mod tests {
         mistaken("!= 100 ms", &count(1.0), "without a unit");
         let ratio = Measured::Number(0.1, Unit::Ratio);
         mistaken("< 100 ms", &ratio, "write a part such as 5 %");
+    }
+
+    #[test]
+    fn grades_are_compared_in_their_order() {
+        let grade = |word: &str| Measured::Grade(word.parse().unwrap());
+        for (text, yes, no) in [
+            (">= A", "A+", "A-"),
+            (">= A", "A", "B"),
+            ("> B", "B+", "B"),
+            ("<= C", "D", "C+"),
+            ("< A", "A-", "A"),
+            ("== A+", "A+", "A"),
+            ("!= F", "T", "F"),
+            (">= F", "F", "T"),
+        ] {
+            check(text, &grade(yes), true);
+            check(text, &grade(no), false);
+        }
+        for (text, like) in [
+            ("< 3", grade("A")),
+            ("contains A", grade("A")),
+            (">= A", count(1.0)),
+            (">= A", word("A")),
+            ("== good", grade("A")),
+        ] {
+            assert!(expect(text).compare(&like).is_err(), "{text}");
+        }
+        refused(">= A++", "does not begin with a number");
     }
 
     #[test]

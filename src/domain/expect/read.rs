@@ -36,7 +36,10 @@ pub(super) fn read(text: &str) -> Result<Test, Problem> {
     ];
     for (sign, operator) in compares {
         if let Some(rest) = text.strip_prefix(sign) {
-            return Ok(Test::Compare(operator, bound(rest)?));
+            return match rest.trim().parse() {
+                Ok(grade) => Ok(Test::Grade(operator, grade)),
+                Err(_) => Ok(Test::Compare(operator, bound(rest)?)),
+            };
         }
     }
     if let Some(rest) = text.strip_prefix("==") {

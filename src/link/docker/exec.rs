@@ -1,5 +1,6 @@
 //! A command inside a container: started with its streams attached, waited for, its exit code asked for.
 
+use std::fmt;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
@@ -16,15 +17,28 @@ use crate::domain::{Clean, ContainerId};
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 /// What is run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Command {
     /// The program and its arguments: no shell reads them.
     pub argv: Vec<String>,
     /// `None`: the container's own user.
     pub user: Option<String>,
+    /// `NAME=value`, beside what the container has. Not on the command line, so a secret may be in it.
+    pub env: Vec<String>,
     /// All of the standard input. `None`: there is none.
     pub input: Option<Vec<u8>>,
     pub deadline: Duration,
+}
+
+impl fmt::Debug for Command {
+    /// Without its environment and its input: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command")
+            .field("argv", &self.argv)
+            .field("user", &self.user)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What came of it. Of each output, the first 64 KiB.
@@ -75,6 +89,7 @@ impl Engine {
         let config = ExecConfig {
             cmd: Some(command.argv.clone()),
             user: command.user.clone(),
+            env: Some(command.env.clone()),
             attach_stdin: Some(command.input.is_some()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
@@ -127,7 +142,7 @@ impl Engine {
 }
 
 /// Adds what still fits. Says whether anything did not.
-fn keep(kept: &mut Vec<u8>, more: &[u8]) -> bool {
+pub(super) fn keep(kept: &mut Vec<u8>, more: &[u8]) -> bool {
     let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len());
     kept.extend_from_slice(&more[..more.len().min(room)]);
     more.len() > room

@@ -15,9 +15,11 @@ mod container;
 mod error;
 mod events;
 mod exec;
+mod labelled;
 mod logs;
 mod reply;
 mod stats;
+mod through;
 mod wire;
 
 use std::path::PathBuf;
@@ -36,8 +38,10 @@ pub use container::{KEPT, Listed, NEXT, NUMBER, Project};
 pub use error::{Access, EngineError};
 pub use events::Happened;
 pub use exec::{Command, Ended};
+pub use labelled::Labelled;
 pub use logs::{LINE_BYTES_MAX, Lines, LogTime, RawLine};
 pub use stats::Sample;
+pub use through::Flowed;
 pub use wire::{CONNECT_DEADLINE, HEADER_DEADLINE, TOTAL_DEADLINE};
 
 use crate::domain::{Clean, Container, ContainerId, EngineFacts};

@@ -5,11 +5,14 @@
 
 mod command;
 mod containers;
+mod cookie;
 mod dns;
 mod file;
 mod flow;
 mod grafana;
+mod headers;
 mod hosts;
+mod hsts;
 mod http;
 mod load;
 mod port;
@@ -37,12 +40,15 @@ use crate::link::prometheus::Prometheus;
 use crate::link::tls::Roots;
 
 pub use self::http::Http;
+pub use crate::domain::{Outcome, Verdict};
 pub use command::Command;
 pub use containers::Containers;
+pub use cookie::CookieFlag;
 pub use dns::Dns;
 pub use file::File;
 pub use flow::Flow;
 pub use grafana::Grafana;
+pub use headers::Headers;
 pub use load::Load;
 pub use port::Port;
 pub use prometheus::Prometheus as PrometheusCheck;
@@ -55,27 +61,6 @@ pub use tls::Tls;
 pub use traffic::Traffic;
 
 use seen::Seen;
-
-/// "Looked and it is bad" and "could not look" are different words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    Pass,
-    Fail,
-    CouldNotRun,
-}
-
-/// What was seen, so that anybody can look again and compare.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Outcome {
-    pub verdict: Verdict,
-    /// One line: `200 in 12 ms, expected < 100 ms`.
-    pub said: Clean,
-    /// What was sent, what came back (bounded, without secrets), the measurement and its expectation.
-    pub evidence: Value,
-    pub at: Timestamp,
-    pub took_ms: u64,
-}
 
 /// What a check may look with, given by the shell. Cheap to clone; opens nothing by itself.
 #[derive(Clone)]
@@ -102,6 +87,7 @@ pub enum Check {
     Traffic(Traffic),
     Http(Http),
     Tls(Tls),
+    Headers(Headers),
     Promql(Promql),
     Sql(Sql),
     Command(Command),
@@ -143,6 +129,7 @@ macro_rules! each {
             Check::Traffic($of) => $call,
             Check::Http($of) => $call,
             Check::Tls($of) => $call,
+            Check::Headers($of) => $call,
             Check::Promql($of) => $call,
             Check::Sql($of) => $call,
             Check::Command($of) => $call,
@@ -240,7 +227,7 @@ pub(super) mod tests {
     }
 
     /// Every kind once, as a document writes it, and as one line tells it.
-    const KINDS: [(&str, &str); 16] = [
+    const KINDS: [(&str, &str); 17] = [
         (
             "kind = 'containers'\nservice = 'server'\nhealthy = '>= 2'",
             "server: healthy >= 2",
@@ -264,6 +251,10 @@ pub(super) mod tests {
         (
             "kind = 'sql'\nservice = 'postgres'\ndatabase = 'app'\nquery = 'SELECT 1'\nvalue = '== 1'",
             "SELECT 1 in app: value == 1",
+        ),
+        (
+            "kind = 'headers'\nurl = '/'\ngrade = '>= B'",
+            "headers of /: grade >= B",
         ),
         (
             "kind = 'command'\nargv = ['/bin/true']\nexit = 0",
@@ -354,6 +345,15 @@ pub(super) mod tests {
             "nothing is expected",
         );
         problem("kind = 'http'\nurl = 'ftp://shop.eu/'", "ftp");
+        problem("kind = 'http'\nurl = '/'\nmethod = 'POST'", "POST");
+        problem("kind = 'http'\nurl = '/'\ntimes = 1000", "load");
+        problem("kind = 'http'\nurl = '/'\npercentile = 99", "set times");
+        problem("kind = 'http'\nurl = '/'\ncompressed = '< 3 s'", "part");
+        problem("kind = 'headers'\nurl = '/'", "nothing is expected");
+        problem(
+            "kind = 'tls'\nendpoint = 'shop.eu:443'\ngrade = '== good'",
+            "a grade",
+        );
         problem("kind = 'command'\nargv = ['ls']", "absolute");
         problem("kind = 'promql'\nquery = ' '\nvalue = '> 1'", "query");
     }

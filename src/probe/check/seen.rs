@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Verdict;
-use crate::domain::{Clean, Expectation, Fault, FaultKind, Measured, Unit};
+use crate::domain::{Clean, Expectation, Fault, FaultKind, Grade, Measured, Unit};
 
 /// Tests of one check that are told one by one; more are counted.
 const TOLD_MAX: usize = 20;
@@ -46,6 +46,10 @@ impl Seen {
         self.test(what, measured, expected);
     }
 
+    pub(super) fn grade(&mut self, what: &str, grade: Grade, expected: &Expectation) {
+        self.test(what, Measured::Grade(grade), expected);
+    }
+
     fn test(&mut self, what: &str, measured: Measured, expected: &Expectation) {
         self.tests.push(Tested {
             what: Clean::line(what),
@@ -72,6 +76,11 @@ pub(super) fn suits_number(what: &str, expected: &Expectation, unit: Unit) -> Op
 /// As [`suits_number`], of a text.
 pub(super) fn suits_text(what: &str, expected: &Expectation) -> Option<Clean> {
     suits(what, expected, &Measured::Text(Clean::default()))
+}
+
+/// As [`suits_number`], of a grade.
+pub(super) fn suits_grade(what: &str, expected: &Expectation) -> Option<Clean> {
+    suits(what, expected, &Measured::Grade(Grade::F))
 }
 
 fn suits(what: &str, expected: &Expectation, like: &Measured) -> Option<Clean> {
@@ -161,7 +170,7 @@ struct Row<'a> {
 fn row(test: &Tested) -> Value {
     let (value, unit) = match &test.measured {
         Measured::Number(value, unit) => (Some(*value).filter(|v| v.is_finite()), Some(*unit)),
-        Measured::Text(_) => (None, None),
+        Measured::Text(_) | Measured::Grade(_) => (None, None),
     };
     let row = Row {
         what: &test.what,

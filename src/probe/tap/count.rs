@@ -103,6 +103,11 @@ impl TapCount {
 
     /// `0 of 6,214 failed, p99 38 ms`; says what is missing.
     pub fn line(&self) -> Clean {
+        self.line_with(None)
+    }
+
+    /// `0 of 6,214 failed, at least 2 of 3 serving, p99 38 ms`: with what else was measured meanwhile.
+    pub fn line_with(&self, beside: Option<&str>) -> Clean {
         let mut words = vec![format!(
             "{} of {} failed",
             grouped(self.failed),
@@ -116,6 +121,7 @@ impl TapCount {
                 .collect();
             words[0] = format!("{} ({})", words[0], kinds.join(", "));
         }
+        words.extend(beside.map(str::to_owned));
         if let Some(p99) = self.p99_ms {
             words.push(format!("p99 {p99} ms"));
         }
@@ -293,6 +299,11 @@ mod tests {
             tally.answered(Duration::from_millis(38), None);
         }
         assert_eq!(tally.count().line(), "0 of 6,214 failed, p99 38 ms");
+        let beside = Some("at least 2 of 3 serving");
+        assert_eq!(
+            tally.count().line_with(beside),
+            "0 of 6,214 failed, at least 2 of 3 serving, p99 38 ms"
+        );
         tally.sent();
         tally.failed(failed(1, Failure::Reset));
         assert_eq!(

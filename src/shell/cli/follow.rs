@@ -126,9 +126,13 @@ pub(super) fn shown(line: &Line) -> String {
 /// How it ended, with what users noticed of it.
 fn summary(run: &RunStory) -> String {
     let verdict = run.finished.as_ref().map(|(finished, _)| finished);
-    let users = verdict
-        .and_then(|finished| finished.tap.get("line")?.as_str())
-        .map_or(String::new(), |line| format!("; users' requests: {line}"));
+    let requests = verdict.and_then(|finished| finished.tap.get("line")?.as_str());
+    let serving = verdict.and_then(|finished| finished.serving.as_ref());
+    let users = match (requests, serving) {
+        (Some(line), _) => format!("; users' requests: {line}"),
+        (None, Some(serving)) => format!("; {}", serving.line()),
+        (None, None) => String::new(),
+    };
     let word = verdict.map_or("ended", |finished| finished.verdict.word());
     let took = crate::domain::Age(run.took(run.last_at));
     format!("run {} {word} in {took}{}\n", run.id.0, Clean::line(&users))
@@ -161,7 +165,10 @@ pub(super) fn help(run: &RunId, question: Question) -> String {
         Question::Open { step, .. } => {
             format!("{step} waits for a yes: `quarterdeck confirm {run}`")
         }
-        Question::Failed { step } | Question::Doubt { step } => {
+        Question::Doubt { step } => format!(
+            "nobody knows whether {step} happened; look, then `quarterdeck answer {run} happened` or `did-not-happen`, else `retry`, `skip`, `undo` or `abort`"
+        ),
+        Question::Failed { step } => {
             format!("{step} needs a person: `quarterdeck retry {run}`, `skip`, `undo` or `abort`")
         }
         Question::Resume => format!("it is paused: `quarterdeck resume {run}`, `undo` or `abort`"),

@@ -186,6 +186,8 @@ enum Command {
     Retry(word::Ask),
     /// Go on without the step that failed or is in doubt
     Skip(word::Ask),
+    /// Say whether a step in doubt happened
+    Answer(word::Answer),
     /// Drive a run: started by `run` and by the console
     #[command(hide = true)]
     Driver(driver::Ask),
@@ -292,6 +294,7 @@ pub fn main(arguments: Arguments) -> Result<ExitCode> {
         Some(Command::Approve(ask)) => word::run(&call, &ask, Code::DecisionApprove),
         Some(Command::Retry(ask)) => word::run(&call, &ask, Code::DecisionRetry),
         Some(Command::Skip(ask)) => word::run(&call, &ask, Code::DecisionSkip),
+        Some(Command::Answer(answer)) => word::answer_doubt(&call, &answer),
         Some(Command::Driver(ask)) => driver::run(&call, &ask),
         Some(Command::Runbook(ask)) => runbook::run(&call, &ask),
         Some(Command::Lint(ask)) => lint::run(&ask),

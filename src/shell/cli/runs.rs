@@ -13,7 +13,8 @@ use super::journal::address;
 use super::plan::catch_up;
 use super::{Call, EXIT_USAGE, put, say};
 use crate::app::story::{RunStory, Standing, Story};
-use crate::domain::{Age, Timestamp};
+use crate::domain::{Age, Clean, Timestamp};
+use crate::engine::Serving;
 use crate::journal::{Access, Journal, StoreError};
 use crate::shell::clock::Clock;
 
@@ -118,11 +119,19 @@ fn whole(story: &Story, run: &RunStory, now: Timestamp) -> Value {
         fields.insert("plan".to_owned(), json!(run.plan.id.0));
         fields.insert("steps".to_owned(), json!(steps));
         fields.insert("tap".to_owned(), run.tap.clone().unwrap_or_default());
+        fields.insert("serving".to_owned(), json!(serving(run)));
         fields.insert("failed_requests".to_owned(), json!(run.requests));
         fields.insert("guards".to_owned(), json!(run.guards));
         fields.insert("unsound".to_owned(), json!(run.unsound));
     }
     all
+}
+
+/// How many replicas served at least: the last word on it.
+fn serving(run: &RunStory) -> Option<&Serving> {
+    let ended = run.finished.as_ref();
+    let last = ended.and_then(|(finished, _)| finished.serving.as_ref());
+    last.or(run.serving.as_ref())
 }
 
 fn ms(span: Duration) -> u64 {
@@ -199,8 +208,17 @@ fn page(story: &Story, run: &RunStory, now: Timestamp) -> String {
             holder.since.clock()
         );
     }
-    if let Some(line) = run.tap.as_ref().and_then(|tap| tap.get("line")?.as_str()) {
-        let _ = writeln!(out, "users' requests: {line}");
+    let ended = run.finished.as_ref().map(|(finished, _)| &finished.tap);
+    let tap = ended.filter(|tap| !tap.is_null()).or(run.tap.as_ref());
+    let line = tap.and_then(|tap| tap.get("line")?.as_str());
+    match (line, serving(run)) {
+        (Some(line), _) => {
+            let _ = writeln!(out, "users' requests: {}", Clean::line(line));
+        }
+        (None, Some(serving)) => {
+            let _ = writeln!(out, "{}", serving.line());
+        }
+        (None, None) => {}
     }
     if let Some(next) = next(run, standing) {
         let _ = writeln!(out, "next: {next}");

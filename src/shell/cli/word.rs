@@ -1,10 +1,10 @@
-//! A person's word to a run: pause, abort, undo, confirm, approve, retry, skip. It is an entry in the journal; the
+//! A person's word to a run: pause, abort, undo, confirm, approve, retry, skip, answer. It is an entry in the journal; the
 //! driver reads it there, and what it makes of it is told here.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use color_eyre::eyre::Result;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -30,6 +30,30 @@ pub(super) struct Ask {
     /// Why, for the journal
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(super) reason: String,
+}
+
+/// What only a person can say of a step in doubt.
+#[derive(Debug, Args)]
+pub(super) struct Answer {
+    #[command(flatten)]
+    ask: Ask,
+    /// Whether the step in doubt happened
+    #[arg(value_name = "ANSWER")]
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Happened,
+    DidNotHappen,
+}
+
+pub(super) fn answer_doubt(call: &Call, answer: &Answer) -> Result<ExitCode> {
+    let code = match answer.what {
+        What::Happened => Code::DecisionHappened,
+        What::DidNotHappen => Code::DecisionDidNotHappen,
+    };
+    run(call, &answer.ask, code)
 }
 
 pub(super) fn run(call: &Call, ask: &Ask, code: Code) -> Result<ExitCode> {

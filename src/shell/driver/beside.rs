@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::deck::Aside;
+use super::engine::{Watched, stand_by};
 use crate::domain::{Clean, Timestamp};
-use crate::engine::{EvidenceKind, GuardId};
+use crate::engine::{EvidenceKind, GuardId, Serving};
 use crate::probe::check::{Check, Eyes, Outcome, Verdict};
 use crate::probe::guard::GuardState;
 use crate::probe::tap::{FailedRequest, Tap, TapCount, TapSettings};
@@ -29,12 +30,14 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 /// Failed requests that are journaled one by one; all are counted.
 const REQUESTS_MAX: usize = 200;
 
-type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub(super) type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Guards and tap of one run. Dropping it ends them.
 pub struct Beside {
     /// Dropped when the tap is to end; it answers with its last figures.
     tap: Option<(oneshot::Sender<()>, oneshot::Receiver<Value>)>,
+    /// How many replicas served at least, until now.
+    serving: watch::Receiver<Option<Serving>>,
     _tasks: JoinSet<()>,
 }
 
@@ -45,8 +48,14 @@ impl Beside {
         eyes: &Eyes,
         now: &Now,
         told: &mpsc::Sender<Aside>,
+        watched: Option<Watched>,
     ) -> Result<Self, Clean> {
         let mut tasks = JoinSet::new();
+        tasks.spawn(stand_by(eyes.engine.clone(), told.clone()));
+        let (seen, serving) = watch::channel(None);
+        if let Some(watched) = watched {
+            tasks.spawn(watched.count(eyes.clone(), now.clone(), told.clone(), seen));
+        }
         let mut poured = None;
         for spec in &attached.guards {
             let check = Check::deserialize(&spec.check).map_err(|error| {
@@ -67,8 +76,14 @@ impl Beside {
         }
         Ok(Self {
             tap: poured,
+            serving,
             _tasks: tasks,
         })
+    }
+
+    /// How many replicas served at least, where the run is about a service.
+    pub fn serving(&self) -> Option<Serving> {
+        self.serving.borrow().clone()
     }
 
     /// Ends the tap and waits for the requests in flight; its last figures, where there is one.
@@ -207,6 +222,16 @@ pub fn together(earlier: &Value, now: &Value) -> Value {
     }
     count.first_failure = before.first_failure.or(count.first_failure);
     figures(&count)
+}
+
+/// The same figures, whose line says also how many replicas served.
+pub(super) fn beside_serving(tap: &Value, serving: Option<&Serving>) -> Value {
+    let (Some(count), Some(serving)) = (read(tap), serving) else {
+        return tap.clone();
+    };
+    let mut value = tap.clone();
+    value["line"] = Value::from(count.line_with(Some(&serving.line())).as_str());
+    value
 }
 
 /// Figures as they were journaled.

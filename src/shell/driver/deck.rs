@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::domain::Clean;
 use crate::engine::{EvidenceKind, Facts, Finding, GuardId, StepId};
 use crate::probe::check::Outcome;
-use crate::step::Done;
+use crate::step::{Done, Hurry};
 
 /// What a step has to say while it is at work.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +27,13 @@ pub trait Deck: Send + Sync + 'static {
     /// Looks at what the step will change. Changes nothing.
     fn before(&self, step: StepId, say: Say) -> impl Future<Output = Result<Value, Clean>> + Send;
 
-    /// Dropped when the step's deadline passes.
+    /// Dropped when the step's deadline passes; told by `hurry` when a person wants the run to end.
     fn perform(
         &self,
         step: StepId,
         before: Value,
         say: Say,
+        hurry: Hurry,
     ) -> impl Future<Output = Result<Done, Clean>> + Send;
 
     /// Puts back what `before` saw.
@@ -41,6 +42,7 @@ pub trait Deck: Send + Sync + 'static {
         step: StepId,
         before: Value,
         say: Say,
+        hurry: Hurry,
     ) -> impl Future<Output = Result<Done, Clean>> + Send;
 
     /// Did it happen? Looks only.
@@ -62,4 +64,6 @@ pub enum Aside {
     Failed { guard: GuardId, fault: Clean },
     /// Something for the journal.
     Seen { what: EvidenceKind, value: Value },
+    /// The engine has given no answer for so long that it may be gone for good.
+    EngineGone { fault: Clean },
 }

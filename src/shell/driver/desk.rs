@@ -1,6 +1,7 @@
 //! The journal as one driver writes it: under its token, or not at all.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -44,6 +45,8 @@ pub struct Desk<B> {
     pub run: RunId,
     pub target: Target,
     pub driver: DriverId,
+    /// The folder where this run's spool lies while the journal is away.
+    pub spool: Option<PathBuf>,
 }
 
 impl<B: Book> Desk<B> {
@@ -51,7 +54,8 @@ impl<B: Book> Desk<B> {
         (self.now)().at
     }
 
-    fn draft(&self, code: Code, body: &impl Serialize) -> Result<Draft, StoreError> {
+    /// An entry of this moment.
+    pub(super) fn draft(&self, code: Code, body: &impl Serialize) -> Result<Draft, StoreError> {
         let body = serde_json::to_value(body).map_err(|source| StoreError::Lease {
             place: Clean::from(code.word()),
             target: self.target.0.clone(),
@@ -75,8 +79,12 @@ impl<B: Book> Desk<B> {
         code: Code,
         body: &impl Serialize,
     ) -> Result<Head, LeaseError> {
-        let draft = self.draft(code, body)?;
-        let append = || self.book.append(&draft, &self.target, token, self.at());
+        self.append(token, &self.draft(code, body)?).await
+    }
+
+    /// The same, for an entry that may be of an earlier moment.
+    pub(super) async fn append(&self, token: Token, draft: &Draft) -> Result<Head, LeaseError> {
+        let append = || self.book.append(draft, &self.target, token, self.at());
         match append().await {
             Err(LeaseError::Lost(LeaseLost::Expired(_))) => {
                 self.renew(token).await?;

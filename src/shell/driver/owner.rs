@@ -13,6 +13,7 @@ use super::deck::{Aside, Deck};
 use super::desk::{Book, Desk};
 use super::past::Past;
 use super::process;
+use super::spool::Spool;
 use super::turn::Turn;
 use crate::app::story::person;
 use crate::engine::{
@@ -37,6 +38,8 @@ pub enum Left {
     Replaced(LeaseLost),
     /// It was told to go; the run can be taken up again.
     Told,
+    /// The engine is gone, and all that was left to do was to wait for a person; the run can be taken up again.
+    Forsaken,
 }
 
 #[derive(Debug, Error)]
@@ -138,8 +141,15 @@ impl<B: Book, D: Deck> Owner<B, D> {
         let token = self.claim(&asked).await?;
         // Read under the new token: whatever an older driver still wrote is in it, and nothing follows.
         let past = Past::read(self.desk.book.journal(), &self.desk.run, asked.request.seq).await?;
-        let past = past.unwrap_or(asked);
+        let mut past = past.unwrap_or(asked);
         let plan = past.requested.plan.clone();
+        // What an earlier driver on this host saw and could not record comes before anything new.
+        let mut spool = Spool::of(self.desk.spool.as_deref());
+        let request = past.request.seq;
+        if spool.bring_back(&self.desk, token, &plan, request).await? {
+            let read = Past::read(self.desk.book.journal(), &self.desk.run, request).await?;
+            past = read.unwrap_or(past);
+        }
         let run = Run::replay(plan, &past.events)?;
         if let Phase::Ended(verdict) = run.state().phase() {
             return self.close(&past, verdict, token).await;
@@ -167,6 +177,12 @@ impl<B: Book, D: Deck> Owner<B, D> {
         };
         let mut turn = Turn::new(&self.desk, &self.deck, run, token, &past);
         let left = self.live(&mut turn, first, heard, &past).await;
+        if let Err(Broken::Journal(_)) = &left {
+            tokio::select! {
+                () = turn.let_end() => {}
+                () = told(&mut self.stop) => {}
+            }
+        }
         turn.quiet().await;
         left
     }
@@ -192,12 +208,21 @@ impl<B: Book, D: Deck> Owner<B, D> {
             }
             let wake = turn.wakes_in().min(HEARTBEAT);
             tokio::select! {
-                () = told(&mut self.stop) => return self.leave(turn).await,
+                () = told(&mut self.stop) => {
+                    self.leave(turn, "the driver was told to go").await?;
+                    return Ok(Left::Told);
+                }
                 () = sleep_until(beat) => {
                     beat = Instant::now() + HEARTBEAT;
                     turn.beat().await?;
                 }
-                Some(aside) = self.asides.recv() => turn.aside(aside).await?,
+                Some(aside) = self.asides.recv() => match aside {
+                    Aside::EngineGone { fault } if turn.waits_for_a_person() => {
+                        self.leave(turn, &fault).await?;
+                        return Ok(Left::Forsaken);
+                    }
+                    aside => turn.aside(aside).await?,
+                },
                 done = turn.next() => turn.take(done).await?,
                 () = sleep(wake) => turn.tick().await?,
             }
@@ -208,15 +233,19 @@ impl<B: Book, D: Deck> Owner<B, D> {
     async fn finish(&mut self, turn: &mut Turn<B, D>, verdict: Verdict) -> Result<Left, Broken> {
         // Told while it ends: nobody reads the channel any more, and it must not be waited for.
         self.asides.close();
-        if let Some(beside) = self.beside.take()
-            && let Some(figures) = beside.end().await
-        {
-            turn.measured(&figures);
+        if let Some(beside) = self.beside.take() {
+            if let Some(serving) = beside.serving() {
+                turn.counted(serving);
+            }
+            if let Some(figures) = beside.end().await {
+                turn.measured(&figures);
+            }
         }
         let finished = Finished {
             run: self.desk.run.clone(),
             verdict,
             tap: turn.tap.clone(),
+            serving: turn.serving.clone(),
         };
         self.desk
             .record(turn.token, Code::RunFinished, &finished)
@@ -232,6 +261,7 @@ impl<B: Book, D: Deck> Owner<B, D> {
                 run: self.desk.run.clone(),
                 verdict,
                 tap: past.tap.clone(),
+                serving: past.serving.clone(),
             };
             self.desk
                 .record(token, Code::RunFinished, &finished)
@@ -241,19 +271,20 @@ impl<B: Book, D: Deck> Owner<B, D> {
         Ok(Left::Ended(verdict))
     }
 
-    /// The process was told to go. The run stays as it is; whoever resumes it need not wait for the lease.
-    async fn leave(&self, turn: &mut Turn<B, D>) -> Result<Left, Broken> {
+    /// The process goes. The run stays as it is; whoever resumes it need not wait for the lease.
+    async fn leave(&self, turn: &mut Turn<B, D>, why: &str) -> Result<(), Broken> {
         turn.quiet().await;
         let text = format!(
-            "the driver was told to go, the run is left as it is; `quarterdeck resume {}` goes on with it",
+            "{why}, the run is left as it is; `quarterdeck resume {}` goes on with it",
             self.desk.run.0
         );
+        tracing::warn!("{text}");
         let note = json!({ "run": self.desk.run.0, "text": text });
         if let Err(error) = self.desk.record(turn.token, Code::Note, &note).await {
             tracing::warn!("the journal does not say that this driver goes: {error}");
         }
         self.desk.bury(&self.desk.driver).await?;
-        Ok(Left::Told)
+        Ok(())
     }
 
     /// Takes the target. A holder that is known to be gone is not waited for; one that may be alive is, until its

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::app::story::run_of;
 use crate::domain::Clean;
 use crate::engine::{
-    Evidence, EvidenceKind, Finished, PlanId, Recorded, Requested, RunEvent, RunId, StepId,
+    Evidence, EvidenceKind, Finished, PlanId, Recorded, Requested, RunEvent, RunId, Serving, StepId,
 };
 use crate::journal::{Code, Entry, Journal, Record, Seq, StoreError};
 
@@ -31,6 +31,8 @@ pub struct Past {
     pub finished: bool,
     /// The last figures of the tap.
     pub tap: Value,
+    /// How many replicas served at least, until the driver before this one went.
+    pub serving: Option<Serving>,
     /// The last entry that was read.
     pub seq: Seq,
     heard: u64,
@@ -81,6 +83,7 @@ impl Past {
             boot_id: None,
             finished: false,
             tap: Value::Null,
+            serving: None,
             heard: 0,
         })
     }
@@ -104,7 +107,7 @@ impl Past {
                 }
             }
             Code::RunFinished => self.finished |= Finished::deserialize(&entry.body).is_ok(),
-            code if is_decision(code) => self.unheard.push(entry),
+            code if code.is_decision() => self.unheard.push(entry),
             _ => {}
         }
     }
@@ -115,6 +118,7 @@ impl Past {
                 self.befores.entry(step).or_insert(evidence.value);
             }
             (EvidenceKind::Tap, _) => self.tap = evidence.value,
+            (EvidenceKind::Serving, _) => self.serving = Serving::deserialize(&evidence.value).ok(),
             _ => {}
         }
     }
@@ -131,35 +135,4 @@ impl Past {
 fn plan_of(entry: &Entry) -> Option<PlanId> {
     let plan = entry.body.get("plan")?;
     PlanId::deserialize(plan).ok()
-}
-
-/// Whether an entry is a person's word to a run.
-pub fn is_decision(code: Code) -> bool {
-    match code {
-        Code::DecisionConfirm
-        | Code::DecisionApprove
-        | Code::DecisionPause
-        | Code::DecisionResume
-        | Code::DecisionRetry
-        | Code::DecisionSkip
-        | Code::DecisionUndo
-        | Code::DecisionAbort => true,
-        Code::SessionOpened
-        | Code::SessionClosed
-        | Code::SessionArmed
-        | Code::SessionDisarmed
-        | Code::ConfigLoaded
-        | Code::Note
-        | Code::Refused
-        | Code::Failed
-        | Code::Anchored
-        | Code::JournalRecovered
-        | Code::JournalMigrated
-        | Code::RunRequested
-        | Code::RunStarted
-        | Code::RunEvent
-        | Code::RunFinished
-        | Code::SignedOff
-        | Code::Evidence => false,
-    }
 }

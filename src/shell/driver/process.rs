@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -142,17 +142,24 @@ fn log_file(folder: &Path, run: &RunId) -> io::Result<File> {
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
-    // A run's name has no slash; one from elsewhere must not lead out of the folder.
-    let name: String = run
-        .0
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
+    let name = file_name(run);
     OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .open(folder.join(format!("driver-{name}.log")))
+}
+
+/// Where the spool of a run lies while its journal is away.
+pub(super) fn spool_folder(config: &Config, run: &RunId) -> Option<PathBuf> {
+    let state = config.paths.state_dir.as_ref()?;
+    Some(state.join("spool").join(file_name(run)))
+}
+
+/// A run's name has no slash; one from elsewhere must not lead out of the folder.
+fn file_name(run: &RunId) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    run.0.chars().map(plain).collect()
 }
 
 /// Leaves the terminal and the session of whoever started us. A process that leads its group already is as far away as

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::beside::Beside;
 use super::desk::Desk;
+use super::engine::Watched;
 use super::owner::{DriveError, Left, Owner};
 use super::past::Past;
 use super::process;
@@ -20,7 +21,7 @@ use crate::config::{Config, Env};
 use crate::domain::{Clean, Timestamp};
 use crate::engine::{Plan, RunId};
 use crate::journal::{Access, Address, Code, Draft, Journal, Moment, Seq};
-use crate::runbook::Attached;
+use crate::runbook::{Attached, Brief};
 use crate::shell::clock::Clock;
 use crate::shell::identity::Identity;
 use crate::shell::scene::Sight;
@@ -142,6 +143,7 @@ async fn own(
         run: errand.run.clone(),
         target: plan.target.clone(),
         driver: process::own_id(&identity.boot_id),
+        spool: process::spool_folder(errand.config, &errand.run),
     };
     Ok(Owner {
         desk: Arc::new(desk),
@@ -180,7 +182,13 @@ async fn make(
     }
     let now = now.clone();
     let at: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(move || now().at);
-    let beside = Beside::start(&attached, &sight.eyes, &at, tell)?;
+    // What was shown beside the plan decides nothing: here it says whose replicas are to be counted.
+    let brief = Brief::deserialize(&past.requested.brief).ok();
+    let watched = brief.and_then(|brief| brief.floor).map(|floor| Watched {
+        floor,
+        upstream: sight.upstream.clone(),
+    });
+    let beside = Beside::start(&attached, &sight.eyes, &at, tell, watched)?;
     let steps = Steps::read(plan, sight, at, errand.run.clone())?;
     Ok((steps, beside))
 }

@@ -11,7 +11,7 @@ use crate::domain::{Clean, Timestamp};
 use crate::engine::{Facts, Finding, Plan, RunId, StepId};
 use crate::runbook::observe;
 use crate::shell::scene::Sight;
-use crate::step::{Act, Done, Hands, Step};
+use crate::step::{Act, Done, Hands, Hurry, Step};
 
 /// The steps of one plan.
 pub struct Steps {
@@ -43,7 +43,7 @@ impl Steps {
         })
     }
 
-    fn hands(&self, say: Say) -> Hands {
+    fn hands(&self, say: Say, hurry: Hurry) -> Hands {
         let prove = say.clone();
         Hands {
             engine: self.sight.eyes.engine.clone(),
@@ -55,6 +55,7 @@ impl Steps {
             secret: self.sight.eyes.reach.secret.clone(),
             say: Arc::new(move |line| say(Said::Line(line))),
             prove: Arc::new(move |outcome| prove(Said::Check(outcome))),
+            hurry,
         }
     }
 
@@ -66,20 +67,38 @@ impl Steps {
 
 impl Deck for Steps {
     async fn before(&self, step: StepId, say: Say) -> Result<Value, Clean> {
-        self.step(step)?.before(&self.hands(say)).await
+        let hands = self.hands(say, Hurry::never());
+        self.step(step)?.before(&hands).await
     }
 
-    async fn perform(&self, step: StepId, before: Value, say: Say) -> Result<Done, Clean> {
-        self.step(step)?.perform(&self.hands(say), &before).await
+    async fn perform(
+        &self,
+        step: StepId,
+        before: Value,
+        say: Say,
+        hurry: Hurry,
+    ) -> Result<Done, Clean> {
+        let hands = self.hands(say, hurry);
+        self.step(step)?.perform(&hands, &before).await
     }
 
-    async fn undo(&self, step: StepId, before: Value, say: Say) -> Result<Done, Clean> {
-        self.step(step)?.undo(&self.hands(say), &before).await
+    async fn undo(
+        &self,
+        step: StepId,
+        before: Value,
+        say: Say,
+        hurry: Hurry,
+    ) -> Result<Done, Clean> {
+        let hands = self.hands(say, hurry);
+        self.step(step)?.undo(&hands, &before).await
     }
 
     async fn happened(&self, step: StepId, before: Value, say: Say) -> Finding {
         match self.step(step) {
-            Ok(step) => step.happened(&self.hands(say), &before).await,
+            Ok(step) => {
+                let hands = self.hands(say, Hurry::never());
+                step.happened(&hands, &before).await
+            }
             Err(fault) => Finding::Unclear(fault),
         }
     }

@@ -1,5 +1,7 @@
 //! One taking-up of a run, under one token: what the engine puts out is carried out here, in order.
 
+mod away;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,21 +12,22 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
-use super::beside::together;
+use super::beside::{beside_serving, together};
 use super::deck::{Aside, Deck, Said, Say};
 use super::desk::{Book, Desk};
 use super::owner::Broken;
-use super::past::{Past, is_decision};
+use super::past::Past;
+use super::spool::Spool;
 use super::word;
 use super::work::{Befores, Work, evidence, seen};
 use crate::app::story::run_of;
 use crate::domain::Clean;
 use crate::engine::{
     Act, EvidenceKind, Facts, Finding, HEARTBEAT, Input, InputKind, Look, OnFailure, Output,
-    Recorded, Refusal, Run, RunEvent, StepId, TakenUp, Token,
+    Recorded, Refusal, Run, RunEvent, Serving, StepId, TakenUp, Token, Wait,
 };
 use crate::journal::{Actor, Code, Entry, LeaseError, Record, Seq};
-use crate::step::Done;
+use crate::step::{Done, Hasten};
 
 /// Lines that wait to be journaled; a step that says more in one breath is cut short.
 const LINES_WAITING_MAX: usize = 64;
@@ -67,15 +70,24 @@ pub(super) struct Turn<B, D> {
     pub(super) token: Token,
     /// The last figures of the tap, of the whole run.
     pub(super) tap: Value,
+    /// How many replicas served at least, of the whole run.
+    pub(super) serving: Option<Serving>,
     /// Those of earlier drivers.
     tap_before: Value,
+    serving_before: Option<Serving>,
     desk: Arc<Desk<B>>,
     deck: Arc<D>,
     requester: Actor,
     seq: Seq,
+    /// Where the run was asked for.
+    since: Seq,
+    /// What happened while the journal was away.
+    spool: Spool,
     befores: Befores,
     tasks: JoinSet<Answer>,
     purposes: HashMap<Id, (Purpose, AbortHandle)>,
+    /// Of the act that was begun last: there is never another.
+    hasten: Option<(Act, Hasten)>,
     line: mpsc::Sender<(StepId, Said)>,
     lines: mpsc::Receiver<(StepId, Said)>,
     lines_left: u32,
@@ -106,13 +118,18 @@ impl<B: Book, D: Deck> Turn<B, D> {
             token,
             tap: past.tap.clone(),
             tap_before: past.tap.clone(),
+            serving: past.serving.clone(),
+            serving_before: past.serving.clone(),
             desk: desk.clone(),
             deck: world.clone(),
             requester: past.request.actor.clone(),
             seq: past.seq,
+            since: past.request.seq,
+            spool: Spool::of(desk.spool.as_deref()),
             befores: Arc::new(Mutex::new(past.befores.clone())),
             tasks: JoinSet::new(),
             purposes: HashMap::new(),
+            hasten: None,
             line: voice,
             lines,
             lines_left: LINES_MAX,
@@ -154,7 +171,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
     /// The heartbeat; and a look at the journal, for a server that forgot to tell.
     pub(super) async fn beat(&mut self) -> Result<(), Broken> {
         match self.desk.renew(self.token).await {
-            Ok(()) => {}
+            Ok(()) => self.catch_up().await?,
             Err(LeaseError::Store(error)) => {
                 // The lease outlives two lost heartbeats, and every record asks for it.
                 tracing::warn!("a heartbeat was lost: {error}");
@@ -229,13 +246,39 @@ impl<B: Book, D: Deck> Turn<B, D> {
                 self.evidence(None, EvidenceKind::Tap, self.tap.clone())
                     .await
             }
+            Aside::Seen {
+                what: EvidenceKind::Serving,
+                value,
+            } => {
+                if let Ok(serving) = Serving::deserialize(&value) {
+                    self.counted(serving);
+                }
+                let value = serde_json::to_value(&self.serving).unwrap_or_default();
+                self.evidence(None, EvidenceKind::Serving, value).await
+            }
             Aside::Seen { what, value } => self.evidence(None, what, value).await,
+            // The loop sees to it.
+            Aside::EngineGone { .. } => Ok(()),
         }
     }
 
     /// Figures of this driver's tap.
     pub(super) fn measured(&mut self, figures: &Value) {
-        self.tap = together(&self.tap_before, figures);
+        let tap = together(&self.tap_before, figures);
+        self.tap = beside_serving(&tap, self.serving.as_ref());
+    }
+
+    /// What this driver saw of the replicas.
+    pub(super) fn counted(&mut self, serving: Serving) {
+        self.serving = Some(match &self.serving_before {
+            Some(earlier) => serving.after(earlier),
+            None => serving,
+        });
+    }
+
+    /// It has nothing to do but to wait for somebody.
+    pub(super) fn waits_for_a_person(&self) -> bool {
+        matches!(self.run.wait(), Wait::Person(_))
     }
 
     /// Cancels whatever is under way, and waits for it to notice.
@@ -291,7 +334,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
             let records = rows.iter().filter_map(|row| row.record.as_ref().ok());
             for entry in records.filter_map(Record::entry) {
                 let mine =
-                    is_decision(entry.code) && run_of(&entry).as_ref() == Some(&self.desk.run);
+                    entry.code.is_decision() && run_of(&entry).as_ref() == Some(&self.desk.run);
                 if mine {
                     self.decide(&entry).await?;
                 }
@@ -330,6 +373,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
             Output::Record(event) => self.event(event, decision).await?,
             Output::Perform(act) | Output::PerformUndo(act) => self.act(act),
             Output::GiveUp(act) => self.cancel(|purpose| purpose == Purpose::Act(act)),
+            Output::Hasten(act) => self.hasten(act),
             Output::Check(act) => self.check(act),
             Output::Observe(look) => self.look(look),
             // The question is on record by the events that led to it; the answer comes through the journal.
@@ -338,39 +382,49 @@ impl<B: Book, D: Deck> Turn<B, D> {
         Ok(())
     }
 
-    async fn event(&self, event: RunEvent, decision: Option<Seq>) -> Result<(), Broken> {
+    async fn event(&mut self, event: RunEvent, decision: Option<Seq>) -> Result<(), Broken> {
+        let is_outcome = event.kind.is_outcome();
         let recorded = Recorded {
             run: self.desk.run.clone(),
             token: self.token,
             decision: decision.map(|seq| seq.0),
             event,
         };
-        self.desk
-            .record(self.token, Code::RunEvent, &recorded)
-            .await?;
-        Ok(())
+        let draft = self.desk.draft(Code::RunEvent, &recorded)?;
+        let written = match self.catch_up().await {
+            Ok(()) => match self.desk.append(self.token, &draft).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Broken::from(error)),
+            },
+            Err(broken) => Err(broken),
+        };
+        if let (Err(Broken::Journal(_)), true) = (&written, is_outcome) {
+            self.spool.keep(&draft).await;
+        }
+        written
     }
 
-    /// Evidence that nothing hangs on: a full disk costs it, a lost lease ends the turn.
+    /// Evidence that nothing hangs on: a journal that is away gets it later, a lost lease ends the turn.
     async fn evidence(
-        &self,
+        &mut self,
         step: Option<StepId>,
         what: EvidenceKind,
         value: Value,
     ) -> Result<(), Broken> {
         let evidence = evidence(&self.desk, step, what, value);
-        match self
-            .desk
-            .record(self.token, Code::Evidence, &evidence)
-            .await
-        {
-            Err(LeaseError::Store(error)) => {
-                tracing::warn!("evidence was not recorded: {error}");
-                Ok(())
+        let draft = self.desk.draft(Code::Evidence, &evidence)?;
+        if self.spool.is_empty() {
+            match self.desk.append(self.token, &draft).await {
+                Ok(_) => return Ok(()),
+                Err(LeaseError::Store(error)) => {
+                    tracing::warn!("evidence is not in the journal yet: {error}");
+                }
+                Err(lost) => return Err(lost.into()),
             }
-            Err(lost) => Err(lost.into()),
-            Ok(_) => Ok(()),
         }
+        // It is away, or what was kept before this has to come first.
+        self.spool.keep(&draft).await;
+        Ok(())
     }
 
     async fn say(&mut self, step: StepId, said: Said) -> Result<(), Broken> {
@@ -378,13 +432,7 @@ impl<B: Book, D: Deck> Turn<B, D> {
             return Ok(());
         }
         self.lines_left -= 1;
-        let (what, value) = match said {
-            Said::Line(line) => (EvidenceKind::Said, Value::from(line.as_str())),
-            Said::Check(outcome) => {
-                let value = serde_json::to_value(&outcome).unwrap_or_default();
-                (EvidenceKind::Check, value)
-            }
-        };
+        let (what, value) = shown(said);
         self.evidence(Some(step), what, value).await
     }
 
@@ -401,8 +449,20 @@ impl<B: Book, D: Deck> Turn<B, D> {
         }
     }
 
+    /// What only waits ends now.
+    fn hasten(&self, act: Act) {
+        if let Some((of, hasten)) = &self.hasten
+            && *of == act
+        {
+            hasten.ask();
+        }
+    }
+
     fn act(&mut self, act: Act) {
+        let (hasten, hurry) = Hasten::pair();
+        self.hasten = Some((act, hasten));
         let work = Work {
+            hurry,
             desk: self.desk.clone(),
             deck: self.deck.clone(),
             befores: self.befores.clone(),
@@ -463,6 +523,17 @@ impl<B: Book, D: Deck> Turn<B, D> {
             Purpose::Check(act) => Answer::Checked(act, Finding::Unclear(fault)),
             Purpose::Look(look) => Answer::Observed(look, Err(fault)),
         })
+    }
+}
+
+/// What a step said, as evidence.
+fn shown(said: Said) -> (EvidenceKind, Value) {
+    match said {
+        Said::Line(line) => (EvidenceKind::Said, Value::from(line.as_str())),
+        Said::Check(outcome) => {
+            let value = serde_json::to_value(&outcome).unwrap_or_default();
+            (EvidenceKind::Check, value)
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub fn input_of(entry: &Entry, run: &Run, requester: &Actor) -> Result<InputKind
         Code::DecisionResume => Ok(InputKind::Resume { by }),
         Code::DecisionRetry => choose(&decision, run, Choice::Retry, entry),
         Code::DecisionSkip => choose(&decision, run, Choice::Skip, entry),
+        Code::DecisionHappened => choose(&decision, run, Choice::Happened, entry),
+        Code::DecisionDidNotHappen => choose(&decision, run, Choice::DidNotHappen, entry),
         Code::DecisionUndo => Ok(InputKind::Undo { by }),
         Code::DecisionAbort => Ok(InputKind::Abort { by }),
         code => Err(Clean::from(format!("{} decides nothing", code.word()))),

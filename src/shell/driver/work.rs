@@ -11,7 +11,7 @@ use super::turn::Answer;
 use crate::domain::Clean;
 use crate::engine::{Act, Deed, Evidence, EvidenceKind, StepId};
 use crate::journal::{Code, LeaseError, StoreError};
-use crate::step::Done;
+use crate::step::{Done, Hurry};
 
 /// What each step saw when it first began.
 pub(super) type Befores = Arc<Mutex<BTreeMap<StepId, Value>>>;
@@ -35,12 +35,18 @@ pub(super) fn evidence<B: Book>(
     }
 }
 
+/// The run was to end before this attempt did anything.
+fn not_begun() -> Clean {
+    Clean::from("broken off, since the run is to end: this attempt had done nothing yet")
+}
+
 /// One act, from looking to its outcome.
 pub(super) struct Work<B, D> {
     pub(super) desk: Arc<Desk<B>>,
     pub(super) deck: Arc<D>,
     pub(super) befores: Befores,
     pub(super) say: Say,
+    pub(super) hurry: Hurry,
     pub(super) act: Act,
 }
 
@@ -64,14 +70,21 @@ impl<B: Book, D: Deck> Work<B, D> {
             self.desk.admits(self.act.token).await?;
             before
         } else {
-            let before = match self.deck.before(step, self.say.clone()).await {
+            let looked = tokio::select! {
+                looked = self.deck.before(step, self.say.clone()) => looked,
+                () = self.hurry.asked() => Err(not_begun()),
+            };
+            let before = match looked {
                 Ok(before) => before,
                 Err(fault) => return Ok(Err(fault)),
             };
             self.keep(before.clone()).await?;
             before
         };
-        Ok(self.deck.perform(step, before, self.say).await)
+        if self.hurry.is_asked() {
+            return Ok(Err(not_begun()));
+        }
+        Ok(self.deck.perform(step, before, self.say, self.hurry).await)
     }
 
     async fn undo(self) -> Result<Result<Done, Clean>, LeaseError> {
@@ -81,7 +94,7 @@ impl<B: Book, D: Deck> Work<B, D> {
             return Ok(Ok(Done { said }));
         };
         self.desk.admits(self.act.token).await?;
-        Ok(self.deck.undo(step, before, self.say).await)
+        Ok(self.deck.undo(step, before, self.say, self.hurry).await)
     }
 
     /// Makes what was seen durable. In a task of its own: an act that is given up must not break a transaction off.

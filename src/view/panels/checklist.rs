@@ -1,13 +1,16 @@
-//! Checklists: phases with their count, items with how they stand, the author's words beside what is proposed.
+//! Checklists: phases with their gates, items with how they stand, the evidence beside the item.
 //!
-//! Nothing here is proven: an item is ticked by its author, signed by a person, or open. The words say which.
+//! An item is proven, signed, waived, or it is open; how old a proof is, is said, and one that is too old is none. What
+//! its author ticked is told as that.
 
 use ratatui::layout::Rect;
 
 use super::{cursor, cursor_style, keys, seen_note, split};
-use crate::app::{Model, Pane, Place, Row, rows};
-use crate::checklist::{Mark, count, item_lines, standing};
-use crate::domain::{Clean, Timestamp};
+use crate::app::{Model, Pane, Place, Row, last_good, rows};
+use crate::checklist::{Call, Mark, State, item_lines, standing};
+use crate::domain::{Age, Clean, Environment};
+use crate::journal::Mode;
+use crate::view::attest::{call_health, owner};
 use crate::view::canvas::Canvas;
 use crate::view::line::Line;
 use crate::view::theme::Role;
@@ -15,10 +18,11 @@ use crate::view::widgets::facts::Facts;
 use crate::view::widgets::panel::{foot, panel};
 use crate::view::widgets::table::{Column, Table, column};
 
-const COLUMNS: [Column; 3] = [
+const COLUMNS: [Column; 4] = [
     column("item", 34).keep().grow(30),
     column("kind", 11),
-    column("state", 24).keep().grow(24),
+    column("owner", 10),
+    column("state", 26).keep().grow(24),
 ];
 
 /// Width of the names of a phase's facts.
@@ -58,55 +62,49 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, model: &Model) {
         keys(model, Pane::Detail),
     );
     if let Some(place) = place {
-        let facts = facts(place, model.shown_at(), inside.width);
+        let facts = facts(canvas, place, model, inside.width);
         facts.draw(canvas, inside, model.list().scroll_detail);
     }
 }
 
 fn table(canvas: &mut Canvas<'_>, area: Rect, model: &Model, rows: &[Row<'_>], at: usize) {
-    let now = model.shown_at();
-    let places = model.checklists.places();
-    let (settled, all) = places
-        .filter(|place| place.item.is_none())
-        .map(|place| count(place.phase, &place.page.signatures, now))
-        .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    let note = Line::faint(format!("{settled} of {all} settled, none proven"));
     let title = heading(model, rows, at);
+    let note = gate(canvas, model, rows, at);
     let inside = panel(canvas, area, title, &note, keys(model, Pane::List));
     if rows.is_empty() {
-        canvas.line(
-            inside,
-            &Line::faint("no row matches the filter; Esc clears it"),
-        );
+        let text = if model.checklists.only_open {
+            "every item holds; o shows all"
+        } else {
+            "no row matches the filter; Esc clears it"
+        };
+        canvas.line(inside, &Line::faint(text));
         return;
     }
     let marks = &model.list().marks;
+    let cells = |row: usize, column: usize| match &rows[row] {
+        Row::Listed(place) => cell(*place, model, column),
+        _ => Line::new(),
+    };
     let seen = Table {
         columns: &COLUMNS,
         len: rows.len(),
         cursor: Some(cursor_style(model, at)),
         wide: model.wide,
-        cell: &|row, column, _| match &rows[row] {
-            Row::Listed(place) => cell(*place, now, column),
-            _ => Line::new(),
-        },
+        cell: &|row, column, _| cells(row, column),
         marked: &|row| !marks.is_empty() && marks.contains(&rows[row].key()),
     }
     .draw(canvas, inside);
     foot(canvas, area, &seen_note(seen, rows.len()));
 }
 
-/// The page under the cursor, and the filter: a plan stays in its author's order.
+/// The page under the cursor, and what is left out: a plan stays in its author's order.
 fn heading(model: &Model, rows: &[Row<'_>], at: usize) -> Line<'static> {
     let mut line = Line::of(Role::Title, "Checklist");
     if let Some(Row::Listed(place)) = rows.get(at) {
-        let list = &place.page.list;
-        let name = if list.title.is_empty() {
-            &list.name
-        } else {
-            &list.title
-        };
-        line = line.dim(format!("  {name}"));
+        line = line.dim(format!("  {}", place.page.title()));
+    }
+    if model.checklists.only_open {
+        line = line.add(Role::Accent, "  open only");
     }
     let filter = &model.list().filter;
     if !filter.is_empty() {
@@ -115,7 +113,20 @@ fn heading(model: &Model, rows: &[Row<'_>], at: usize) -> Line<'static> {
     line
 }
 
-fn cell(place: Place<'_>, now: Timestamp, column: usize) -> Line<'_> {
+/// The decision of the page under the cursor, or how far the verification is.
+fn gate(canvas: &Canvas<'_>, model: &Model, rows: &[Row<'_>], at: usize) -> Line<'static> {
+    if let Some(proving) = &model.checklists.proving {
+        let text = format!("verifying {} of {}", proving.done, proving.of);
+        return Line::of(Role::Busy, text);
+    }
+    let Some(Row::Listed(place)) = rows.get(at).or(rows.first()) else {
+        return Line::new();
+    };
+    let decision = place.page.decide(model.shown_at());
+    canvas.verdict(call_health(decision.call), &decision.line())
+}
+
+fn cell<'a>(place: Place<'a>, model: &Model, column: usize) -> Line<'a> {
     let deep = place.page.list.path(place.phase).len() - 1;
     let Some(item) = place.item else {
         return match column {
@@ -123,37 +134,66 @@ fn cell(place: Place<'_>, now: Timestamp, column: usize) -> Line<'_> {
                 Role::Title,
                 format!("{}{}", "  ".repeat(deep), place.title()),
             ),
-            2 => phase_state(place, now),
+            3 => phase_state(place, model),
             _ => Line::new(),
         };
     };
     match column {
         0 => Line::plain(format!("{}{}", "  ".repeat(deep + 1), item.title)),
         1 => Line::faint(item.kind.word()),
-        _ => {
-            let (sign, word) = standing(item, &place.page.signatures, now);
-            let role = match sign {
-                "[x]" => Role::Good,
-                "[!]" => Role::Bad,
-                "[>]" => Role::Busy,
-                "[?]" => Role::Unknown,
-                _ => Role::Dim,
-            };
-            Line::of(role, format!("{sign} {word}"))
-        }
+        2 => owner(place.page, place.phase, item)
+            .map_or_else(Line::new, |owner| Line::faint(owner.as_str())),
+        _ => item_state(place, model),
     }
 }
 
-fn phase_state(place: Place<'_>, now: Timestamp) -> Line<'static> {
-    let (settled, all) = count(place.phase, &place.page.signatures, now);
+fn item_state<'a>(place: Place<'a>, model: &Model) -> Line<'a> {
+    let (Some(item), now) = (place.item, model.shown_at()) else {
+        return Line::new();
+    };
+    let page = place.page;
+    let verifies =
+        model.checklists.proving.as_ref().is_some_and(|proving| {
+            proving.list == page.list.name && proving.items.contains(&item.id)
+        });
+    if verifies {
+        return Line::of(Role::Busy, "[>] verifying");
+    }
+    let (sign, word) = standing(&page.list, place.phase, item, &page.marks, now);
+    let judged = page.judge(place.phase, item, now);
+    let role = match (sign, judged.is_old()) {
+        (_, true) => Role::Poor,
+        ("[x]", _) => Role::Good,
+        ("[!]" | "[X]", _) => Role::Bad,
+        ("[>]", _) => Role::Busy,
+        ("[?]", _) => Role::Unknown,
+        _ => Role::Dim,
+    };
+    let line = Line::of(role, format!("{sign} {word}"));
+    let seen = judged
+        .parts
+        .iter()
+        .filter_map(|part| part.known)
+        .map(|known| known.at())
+        .min();
+    match seen {
+        Some(at) if judged.state == State::Proven => line.dim(format!("  {}", Age(now.since(at)))),
+        _ => line,
+    }
+}
+
+fn phase_state(place: Place<'_>, model: &Model) -> Line<'static> {
+    let decision = place.page.decide_phase(place.phase, model.shown_at());
     let mut line = Line::new();
-    if all > 0 {
-        let role = if settled == all {
-            Role::Good
-        } else {
-            Role::Text
+    if decision.of > 0 {
+        let held = decision.proven + decision.signed + decision.waived;
+        let role = match decision.call {
+            Call::Go => Role::Good,
+            Call::NoGo => Role::Text,
+            Call::CouldNotTell => Role::Unknown,
         };
-        line = line.add(role, format!("{settled} of {all}"));
+        let word = decision.call.word();
+        line = line.add(role, format!("{word}  {held} of {}", decision.of));
     }
     match place.phase.mark {
         Mark::Open => line,
@@ -161,33 +201,75 @@ fn phase_state(place: Place<'_>, now: Timestamp) -> Line<'static> {
     }
 }
 
-fn facts(place: Place<'_>, now: Timestamp, width: u16) -> Facts<'_> {
+fn facts<'a>(canvas: &Canvas<'_>, place: Place<'a>, model: &Model, width: u16) -> Facts<'a> {
     let mut facts = Facts::new(width, NAMES);
-    let list = &place.page.list;
-    match place.item {
-        Some(item) => {
-            for line in item_lines(list, place.phase, item, &place.page.signatures, now) {
-                facts.free(Line::plain(line.to_string()));
-            }
+    let (list, now) = (&place.page.list, model.shown_at());
+    if let Some(item) = place.item {
+        let judged = place.page.judge(place.phase, item, now);
+        if judged.state == State::Failed {
+            facts.line("fails", Line::of(Role::Bad, judged.why.to_string()));
         }
-        None => {
-            let path: Vec<&str> = list
-                .path(place.phase)
-                .into_iter()
-                .map(Clean::as_str)
-                .collect();
-            facts.line("phase", Line::plain(path.join(" > ")));
-            facts.line(
-                "place",
-                Line::plain(format!("{}, line {}", list.name, place.phase.line)),
-            );
-            facts.line("settled", phase_state(place, now));
-            for field in &place.phase.fields {
-                facts.free(Line::faint(field.name.as_str()).text(format!("  {}", field.value)));
-            }
+        if let (State::Failed, Some(helps)) = (judged.state, &item.demand.helps) {
+            facts.line("helps", Line::of(Role::Key, "a ").text(helps.to_string()));
         }
+        drill(&mut facts, place, model);
+        for line in item_lines(list, place.phase, item, &place.page.marks, now) {
+            facts.free(Line::plain(line.to_string()));
+        }
+        return facts;
+    }
+    let decision = place.page.decide_phase(place.phase, now);
+    let path: Vec<&str> = list
+        .path(place.phase)
+        .into_iter()
+        .map(Clean::as_str)
+        .collect();
+    facts.line("phase", Line::plain(path.join(" > ")));
+    facts.line(
+        "place",
+        Line::plain(format!("{}, line {}", list.name, place.phase.line)),
+    );
+    facts.line(
+        "gate",
+        canvas.verdict(call_health(decision.call), &decision.line()),
+    );
+    for field in &place.phase.fields {
+        facts.free(Line::faint(field.name.as_str()).text(format!("  {}", field.value)));
+    }
+    for reason in &decision.reasons {
+        facts.free(
+            Line::faint(reason.item.0.clone())
+                .text(format!("  {}", reason.title))
+                .dim(format!("  {}", reason.why)),
+        );
+    }
+    for problem in &list.problems {
+        facts.free(Line::of(Role::Bad, format!("{}:{problem}", list.name)));
     }
     facts
+}
+
+/// The last good run of the runbook that an item wants, and how to plan the next.
+fn drill(facts: &mut Facts<'_>, place: Place<'_>, model: &Model) {
+    let Some(drill) = place.drill() else { return };
+    let mode = match model.shown().stack.environment {
+        Environment::Training => Mode::Training,
+        Environment::Production
+        | Environment::Staging
+        | Environment::Development
+        | Environment::Other(_) => Mode::Live,
+    };
+    let told = match last_good(&model.story, &drill, mode) {
+        Some(run) => format!(
+            "{} ended well {} ago, took {}",
+            run.id.0,
+            Age(model.shown_at().since(run.last_at)),
+            Age(run.took(run.last_at)),
+        ),
+        None => "no good run yet".to_owned(),
+    };
+    let line = Line::of(Role::Key, "a ").text(format!("{}  ", drill.runbook));
+    facts.line("drill", line.dim(told));
 }
 
 /// No page to show, and why.
@@ -200,7 +282,7 @@ fn nothing(canvas: &mut Canvas<'_>, area: Rect, model: &Model) {
         lines.push(Line::plain("No checklist is configured."));
         lines.push(Line::new());
         lines.push(Line::faint(
-            "A checklist is a Markdown file named under `checklists` in quarterdeck.toml.",
+            "A checklist is a Markdown file named under [[checklist]] in quarterdeck.toml.",
         ));
     } else if model.checklists.problems.is_empty() {
         lines.push(Line::plain(super::super::words::LOOKING));

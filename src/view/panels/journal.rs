@@ -144,28 +144,11 @@ fn table(canvas: &mut Canvas<'_>, area: Rect, model: &Model, rows: &[Row<'_>], a
 fn weight(code: Code) -> Role {
     match code {
         Code::Refused | Code::Failed | Code::JournalRecovered => Role::Poor,
-        Code::SessionArmed
-        | Code::RunRequested
-        | Code::RunFinished
-        | Code::DecisionConfirm
-        | Code::DecisionApprove
-        | Code::DecisionPause
-        | Code::DecisionResume
-        | Code::DecisionRetry
-        | Code::DecisionSkip
-        | Code::DecisionUndo
-        | Code::DecisionAbort
-        | Code::SignedOff => Role::Accent,
-        Code::SessionOpened
-        | Code::SessionClosed
-        | Code::SessionDisarmed
-        | Code::ConfigLoaded
-        | Code::Note
-        | Code::Anchored
-        | Code::JournalMigrated
-        | Code::RunStarted
-        | Code::RunEvent
-        | Code::Evidence => Role::Text,
+        Code::SessionArmed | Code::RunRequested | Code::RunFinished | Code::SignedOff => {
+            Role::Accent
+        }
+        code if code.is_decision() => Role::Accent,
+        _ => Role::Text,
     }
 }
 
@@ -193,26 +176,7 @@ fn said(model: &Model, entry: &Entry) -> Clean {
             let value = value.unwrap_or_else(|| evidence.value.to_string());
             format!("{}: {value}", evidence.what.word())
         }),
-        Code::SessionOpened
-        | Code::SessionClosed
-        | Code::SessionArmed
-        | Code::SessionDisarmed
-        | Code::ConfigLoaded
-        | Code::Note
-        | Code::Refused
-        | Code::Failed
-        | Code::Anchored
-        | Code::JournalRecovered
-        | Code::JournalMigrated
-        | Code::DecisionConfirm
-        | Code::DecisionApprove
-        | Code::DecisionPause
-        | Code::DecisionResume
-        | Code::DecisionRetry
-        | Code::DecisionSkip
-        | Code::DecisionUndo
-        | Code::DecisionAbort
-        | Code::SignedOff => ["text", "reason"].iter().find_map(|key| {
+        _ => ["text", "reason"].iter().find_map(|key| {
             let text = entry.body.get(*key)?.as_str()?;
             Some(text.to_owned())
         }),

@@ -12,7 +12,7 @@ use crate::app::story::{RunStory, Standing, Weight};
 use crate::app::{Model, Pane, answers, is_own, run_health};
 use crate::domain::{Age, Clean, Container, Health, Timestamp};
 use crate::engine::{
-    Deed, Gate, HoldCause, OnFailure, Phase, Question, StepId, StepState, Verdict, Wait,
+    Deed, Gate, HoldCause, OnFailure, Phase, Question, Serving, StepId, StepState, Verdict, Wait,
 };
 use crate::view::canvas::{Canvas, role};
 use crate::view::line::Line;
@@ -58,14 +58,17 @@ impl Tap {
         )
     }
 
-    /// `0 of 6,214 failed, p99 38 ms`
-    fn line(&self) -> Line<'static> {
+    /// `0 of 6,214 failed, at least 2 of 3 serving, p99 38 ms`
+    fn line(&self, run: &RunStory) -> Line<'static> {
         let role = if self.failed == 0 {
             Role::Text
         } else {
             Role::Bad
         };
         let mut line = Line::of(role, self.failed_of());
+        if let Some(served) = served_line(run) {
+            line = line.text(", ").join(served);
+        }
         if let Some(p99) = self.p99_ms {
             line = line.text(format!(", p99 {p99} ms"));
         }
@@ -75,6 +78,26 @@ impl Tap {
         }
         line
     }
+}
+
+/// How many replicas served at least, as the run's drivers looked.
+fn served(run: &RunStory) -> Option<&Serving> {
+    let ended = run.finished.as_ref();
+    let last = ended.and_then(|(finished, _)| finished.serving.as_ref());
+    last.or(run.serving.as_ref())
+}
+
+/// `at least 2 of 3 serving`: loud below the floor, and never good where nobody could tell.
+fn served_line(run: &RunStory) -> Option<Line<'static>> {
+    let served = served(run)?;
+    let floor = run.brief.as_ref().and_then(|brief| brief.floor.as_ref());
+    let min = floor.map_or(0, |floor| floor.serving_min);
+    let role = match served.least {
+        None => Role::Unknown,
+        Some(least) if least < min => Role::Bad,
+        Some(_) => Role::Text,
+    };
+    Some(Line::of(role, served.line().to_string()))
 }
 
 fn thousands(n: u64) -> String {
@@ -209,11 +232,7 @@ fn beside(canvas: &mut Canvas<'_>, area: Rect, model: &Model, run: &RunStory) {
 fn narrow(canvas: &mut Canvas<'_>, area: Rect, model: &Model, run: &RunStory, standing: Standing) {
     let mut facts = Facts::new(area.width, NAME);
     position(canvas, &mut facts, model, run, standing);
-    if let Some(tap) = tap(run) {
-        facts.line("users", tap.line());
-    } else {
-        facts.line("users", Line::faint("not measured in this run"));
-    }
+    facts.line("users", users_line(run));
     if area.height >= 12 {
         for line in replica_lines(canvas, model, run).into_iter().take(6) {
             facts.free(line);
@@ -608,17 +627,26 @@ fn part_of(run: &RunStory, group: &str) -> Line<'static> {
     Line::of(Role::Poor, "in part")
 }
 
+/// What users noticed, in one line.
+fn users_line(run: &RunStory) -> Line<'static> {
+    match (tap(run), served_line(run)) {
+        (Some(tap), _) => tap.line(run),
+        (None, Some(served)) => Line::faint("requests are not measured in this run, ").join(served),
+        (None, None) => Line::faint("not measured in this run"),
+    }
+}
+
 fn user_lines(run: &RunStory, width: usize) -> Vec<Line<'static>> {
-    let Some(tap) = tap(run) else {
-        return vec![Line::faint("not measured in this run")];
-    };
-    let mut lines = tap.line().wrap(width, 2);
+    let mut lines = users_line(run).wrap(width, 2);
+    if tap(run).is_none() {
+        return lines;
+    }
     for request in run.requests.iter().rev().take(REQUESTS_SHOWN) {
         lines.push(Line::of(Role::Bad, failed_request(request)));
     }
     if let Some(floor) = run.brief.as_ref().and_then(|brief| brief.floor.as_ref()) {
         let text = format!(
-            "at least {} of {} replicas serve all the time",
+            "planned: at least {} of {} serve all the time",
             floor.serving_min, floor.of
         );
         lines.push(Line::faint(text));

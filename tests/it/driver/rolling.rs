@@ -84,6 +84,9 @@ fn a_rolling_restart_loses_no_request_and_restarts_each_replica_once() {
     assert_eq!(run["standing"], "completed");
     all_were_done_in_order(&run);
     assert_eq!(run["tap"]["failed"], 0, "{:#}", run["tap"]);
+    let (least, of) = (&run["serving"]["least"], &run["serving"]["of"]);
+    assert_eq!((least, of), (&Value::from(2), &Value::from(3)), "{run:#}");
+    assert!(said.contains(", at least 2 of 3 serving"), "{said}");
     assert!(
         run["tap"]["sent"].as_u64().unwrap() > 50,
         "{:#}",
@@ -102,8 +105,13 @@ fn a_rolling_restart_whose_driver_is_killed_after_each_step_does_nothing_twice()
     let run = said.lines().next().unwrap().to_owned();
     let mut kills = 0;
     let mut reached = 0;
+    let mut last = Value::Null;
     while reached < STEPS - 1 {
-        let seen = yard.until(&run, "a step further", |run| done(run) > reached);
+        // Until the next driver has taken the run up, the store names the one that was killed.
+        let seen = yard.until(&run, "a step further", |run| {
+            done(run) > reached && (last.is_null() || run["driver"] != last)
+        });
+        last = seen["driver"].clone();
         reached = done(&seen);
         if seen["driver"].is_null() {
             break;
@@ -123,4 +131,58 @@ fn a_rolling_restart_whose_driver_is_killed_after_each_step_does_nothing_twice()
     all_were_done_in_order(&seen);
     each_was_restarted_once(&yard, since);
     assert_eq!(yard.ask(&["journal", "verify"]).0, Some(0));
+}
+
+/// Begins a rolling restart that will look or wait for half an hour, and waits until that step is under way.
+fn begun(yard: &Yard, long: &str, step: usize) -> String {
+    let words = [
+        "run",
+        "rolling-restart",
+        "min_healthy_time=200ms",
+        "settle=100ms",
+        "healthy_deadline=40m",
+        "--confirm=server",
+        "--detach",
+    ];
+    let name = long.split('=').next().unwrap();
+    let mut words: Vec<&str> = words
+        .into_iter()
+        .filter(|word| !word.starts_with(name))
+        .collect();
+    words.push(long);
+    let (code, said) = yard.ask(&words);
+    assert_eq!(code, Some(0), "{said}");
+    let run = said.lines().next().unwrap().to_owned();
+    yard.until(&run, "at the long step", |run| {
+        run["steps"][step]["state"] == "running"
+    });
+    run
+}
+
+#[test]
+fn an_abort_and_an_undo_are_not_kept_waiting_by_a_step_that_looks_or_waits() {
+    let yard = Yard::at_speed(SPEED);
+    let since = chrono::Utc::now().timestamp();
+
+    let run = begun(&yard, "settle=30m", 4);
+    let (code, said) = yard.ask(&["undo", &run]);
+    assert_eq!(code, Some(0), "{said}");
+    let seen = yard.until(&run, "put back, and its target free", |run| {
+        run["standing"] == "unwound" && run["driver"].is_null()
+    });
+    assert_eq!(seen["steps"][4]["state"], "undone", "{seen:#}");
+
+    let run = begun(&yard, "min_healthy_time=30m", 2);
+    let (code, said) = yard.ask(&["abort", &run]);
+    assert_eq!(code, Some(0), "{said}");
+    let seen = yard.until(&run, "aborted, and its target free", |run| {
+        run["standing"] == "aborted" && run["driver"].is_null()
+    });
+    let healthy = &seen["steps"][2];
+    assert_eq!(healthy["state"], "failed", "{seen:#}");
+    let fault = healthy["fault"].as_str().unwrap();
+    assert!(fault.starts_with("broken off"), "{fault}");
+    assert_eq!(done(&seen), 2);
+    let twice = BTreeMap::from([("server-1".to_owned(), 2)]);
+    assert_eq!(starts(&yard, since), twice, "nothing else was touched");
 }

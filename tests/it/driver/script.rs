@@ -13,10 +13,10 @@ use quarterdeck::engine::{
 };
 use quarterdeck::journal::{
     Access, Actor, Address, Claims, Code, Draft, Entry, Head, Journal, LeaseError, Mode, Moment,
-    Seq,
+    Seq, StoreError,
 };
 use quarterdeck::shell::driver::{Aside, Book, Deck, Desk, DriveError, Left, Owner, Said, Say};
-use quarterdeck::step::Done;
+use quarterdeck::step::{Done, Hurry};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -32,8 +32,12 @@ pub(super) enum Script {
     Fails,
     /// Never answers; its effect is there.
     Hangs,
+    /// The same, and its check cannot tell.
+    Doubtful,
     /// It is under way until it is told to go on.
     Waits,
+    /// It only looks, for ever, until a person wants the run to end.
+    Looks,
     UndoFails,
     Panics,
 }
@@ -97,7 +101,13 @@ impl Deck for Hand {
         Ok(json!({ "there": self.world.is_there(step.0) }))
     }
 
-    async fn perform(&self, step: StepId, before: Value, say: Say) -> Result<Done, Clean> {
+    async fn perform(
+        &self,
+        step: StepId,
+        before: Value,
+        say: Say,
+        hurry: Hurry,
+    ) -> Result<Done, Clean> {
         assert_eq!(before["there"], false, "another attempt's look was used");
         if self.repeat == Repeat::Safe && self.world.is_there(step.0) {
             return Ok(Done::default());
@@ -113,7 +123,7 @@ impl Deck for Hand {
                 self.world.act("perform", step, None);
                 Err(Clean::from("it does not work"))
             }
-            Script::Hangs => {
+            Script::Hangs | Script::Doubtful => {
                 self.world.act("perform", step, Some(true));
                 std::future::pending().await
             }
@@ -122,11 +132,16 @@ impl Deck for Hand {
                 self.world.go_on.notified().await;
                 Ok(Done::default())
             }
+            Script::Looks => {
+                self.world.act("perform", step, None);
+                hurry.asked().await;
+                Err(Clean::from("broken off"))
+            }
             Script::Panics => panic!("a step with a fault"),
         }
     }
 
-    async fn undo(&self, step: StepId, before: Value, _: Say) -> Result<Done, Clean> {
+    async fn undo(&self, step: StepId, before: Value, _: Say, _: Hurry) -> Result<Done, Clean> {
         assert_eq!(before["there"], false);
         if self.world.script(step) == Script::UndoFails {
             self.world.act("undo", step, None);
@@ -138,6 +153,9 @@ impl Deck for Hand {
 
     async fn happened(&self, step: StepId, _: Value, _: Say) -> Finding {
         self.world.act("happened", step, None);
+        if self.world.script(step) == Script::Doubtful {
+            return Finding::Unclear(Clean::from("nobody but a person can tell"));
+        }
         if self.world.is_there(step.0) {
             Finding::Happened
         } else {
@@ -161,6 +179,8 @@ pub(super) enum Death {
     After(usize),
     /// It does not die: the record is refused once, as by a full disk.
     Refused(usize),
+    /// The same from here on.
+    Away(usize),
     /// It is written, and the receipt is lost.
     Unheard(usize),
 }
@@ -200,6 +220,7 @@ impl Book for Mortal {
         match self.death {
             Death::Before(at) if at == n => self.die().await,
             Death::Refused(at) if at == n => return lost(),
+            Death::Away(at) if at <= n => return lost(),
             _ => {}
         }
         let written = self.journal.append_fenced(draft, target, token, now).await;
@@ -220,6 +241,9 @@ pub(super) struct Stage {
     /// What a clock shows beside the real one: people's patience is not waited for.
     pub(super) ahead_ms: Arc<AtomicU64>,
     pub(super) boot_id: &'static str,
+    pub(super) address: Address,
+    /// Whether drivers are on a host that keeps what happens while the journal is away.
+    pub(super) spools: bool,
     drivers: u32,
 }
 
@@ -231,8 +255,11 @@ pub(super) enum Fate {
 
 impl Stage {
     pub(super) fn new(steps: usize, repeat: Repeat) -> Self {
+        let dir = tempfile::tempdir().unwrap();
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            address: Address::Sqlite(dir.path().join("journal.db")),
+            spools: false,
+            dir,
             world: Arc::new(World::default()),
             plan: plan(steps, repeat),
             repeat,
@@ -242,8 +269,8 @@ impl Stage {
         }
     }
 
-    pub(super) fn address(&self) -> Address {
-        Address::Sqlite(self.dir.path().join("journal.db"))
+    pub(super) fn spool(&self) -> std::path::PathBuf {
+        self.dir.path().join("spool")
     }
 
     pub(super) fn script(&self, step: u16, script: Script) {
@@ -270,7 +297,7 @@ impl Stage {
     }
 
     pub(super) async fn say(&self, who: &str, code: Code, body: Value) -> Seq {
-        let journal = Journal::open(&self.address(), Access::Write).await.unwrap();
+        let journal = Journal::open(&self.address, Access::Write).await.unwrap();
         let draft = Draft {
             moment: self.moment()(),
             actor: actor(who),
@@ -279,9 +306,15 @@ impl Stage {
             target: self.plan.target.0.clone(),
             body,
         };
-        let head = journal.append(&draft).await.unwrap();
+        // A person tries again when the store is busy with another's record, as it may be on a slow disk.
+        let mut head = journal.append(&draft).await;
+        for _ in 0..5 {
+            if matches!(head, Err(StoreError::Locked { .. })) {
+                head = journal.append(&draft).await;
+            }
+        }
         journal.close().await;
-        head.seq
+        head.unwrap().seq
     }
 
     /// Asks for the run, and says yes to it.
@@ -313,7 +346,7 @@ impl Stage {
         let (tell, asides) = mpsc::channel(8);
         let (died, dead) = watch::channel(false);
         let book = Mortal {
-            journal: Journal::open(&self.address(), Access::Write).await.unwrap(),
+            journal: Journal::open(&self.address, Access::Write).await.unwrap(),
             death,
             written: AtomicUsize::new(0),
             died,
@@ -326,6 +359,7 @@ impl Stage {
             run: RunId(RUN.into()),
             target: self.plan.target.clone(),
             driver: DriverId(format!("test/{}", self.drivers).into()),
+            spool: self.spools.then(|| self.spool()),
         };
         let owner = Owner {
             desk: Arc::new(desk),
@@ -390,7 +424,7 @@ impl Stage {
     }
 
     pub(super) async fn entries(&self) -> Vec<Entry> {
-        let journal = Journal::open(&self.address(), Access::Read).await.unwrap();
+        let journal = Journal::open(&self.address, Access::Read).await.unwrap();
         let rows = journal.after(Seq(0), 10_000).await.unwrap();
         let entries = rows
             .iter()
@@ -409,7 +443,7 @@ impl Stage {
     }
 
     pub(super) async fn is_free(&self) -> bool {
-        let journal = Journal::open(&self.address(), Access::Read).await.unwrap();
+        let journal = Journal::open(&self.address, Access::Read).await.unwrap();
         let tenure = journal.tenure(&self.plan.target).await.unwrap();
         journal.close().await;
         tenure.holder().is_none()

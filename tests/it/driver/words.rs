@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quarterdeck::engine::{
-    Facts, Gate, GuardId, HoldCause, LEASE_TTL, OnFailure, Phase, Question, Repeat, StepState,
-    Verdict, Wait,
+    Facts, Gate, GuardId, HoldCause, LEASE_TTL, OnFailure, Phase, Question, Repeat, StepId,
+    StepState, Verdict, Wait,
 };
 use quarterdeck::journal::Code;
 use quarterdeck::shell::driver::{Aside, DriveError, Left};
@@ -97,6 +97,53 @@ async fn a_failed_step_waits_for_a_person_and_is_retried_skipped_or_undone() {
         assert_eq!(stage.world.is_there(0), undone == 0, "{code:?}");
         let performed = if code == Code::DecisionRetry { 2 } else { 1 };
         assert_eq!(stage.world.count("perform", 1), performed, "{code:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_in_doubt_is_answered_by_a_person_who_looked() {
+    for (code, policy, verdict) in [
+        (Code::DecisionHappened, OnFailure::Stop, Verdict::Completed),
+        (
+            Code::DecisionDidNotHappen,
+            OnFailure::Undo,
+            Verdict::Unwound,
+        ),
+        (
+            Code::DecisionDidNotHappen,
+            OnFailure::Stop,
+            Verdict::Completed,
+        ),
+    ] {
+        let mut stage = Stage::new(2, Repeat::Unsafe);
+        stage.plan.on_failure = policy;
+        stage.plan.steps[0].deadline = Duration::from_millis(200);
+        stage.script(0, Script::Doubtful);
+        stage.request().await;
+        let (driver, _stop, _tell) = stage.driver(Death::Never).await.start();
+        let doubt = Some(Question::Doubt { step: StepId(0) });
+        stage.until(async |stage| asked(stage).await == doubt).await;
+        assert_eq!(stage.world.count("perform", 1), 0, "it went on in doubt");
+        stage.script(0, Script::Good);
+        stage.decide("bob", code).await;
+        if (code, policy) == (Code::DecisionDidNotHappen, OnFailure::Stop) {
+            let failed = Some(Question::Failed { step: StepId(0) });
+            stage
+                .until(async |stage| asked(stage).await == failed)
+                .await;
+            // Of a step that has failed there is no doubt.
+            stage.decide("bob", Code::DecisionHappened).await;
+            stage.decide("bob", Code::DecisionSkip).await;
+        }
+        assert_eq!(Stage::ended(driver.await.unwrap()), verdict, "{code:?}");
+        assert_eq!(stage.world.count("perform", 0), 1, "{code:?}");
+        let undone = usize::from(verdict == Verdict::Unwound);
+        assert_eq!(stage.world.count("undo", 0), undone, "{code:?}");
+        let entries = stage.entries().await;
+        let refused = entries.iter().filter(|entry| entry.code == Code::Refused);
+        let refused: Vec<_> = refused.map(|entry| &entry.body["reason"]).collect();
+        let once = usize::from((code, policy) == (Code::DecisionDidNotHappen, OnFailure::Stop));
+        assert_eq!(refused.len(), once, "{refused:?}");
     }
 }
 
@@ -307,4 +354,90 @@ async fn a_driver_that_is_told_to_go_leaves_a_run_that_is_resumed_at_once() {
         Verdict::Completed
     );
     assert_eq!(stage.world.count("perform", 0), 1, "it had happened");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_and_an_undo_do_not_wait_for_a_step_that_only_looks() {
+    for (code, verdict, undone) in [
+        (Code::DecisionAbort, Verdict::Aborted, 0),
+        (Code::DecisionUndo, Verdict::Unwound, 1),
+    ] {
+        let mut stage = Stage::new(3, Repeat::Safe);
+        stage.script(1, Script::Looks);
+        stage.request().await;
+        let (driver, _stop, _tell) = stage.driver(Death::Never).await.start();
+        stage
+            .until(async |stage| stage.world.count("perform", 1) == 1)
+            .await;
+        stage.decide("ann", code).await;
+        assert_eq!(Stage::ended(driver.await.unwrap()), verdict, "{code:?}");
+        assert_eq!(stage.world.count("undo", 0), undone, "{code:?}");
+        assert_eq!(stage.world.count("perform", 2), 0, "{code:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_abort_lets_a_step_that_acts_come_to_its_end() {
+    let mut stage = Stage::new(2, Repeat::Unsafe);
+    stage.script(0, Script::Waits);
+    stage.request().await;
+    let (driver, _stop, _tell) = stage.driver(Death::Never).await.start();
+    stage
+        .until(async |stage| stage.world.count("perform", 0) == 1)
+        .await;
+    stage.decide("ann", Code::DecisionAbort).await;
+    stage
+        .until(async |stage| stage.story().await.state.asked().is_some())
+        .await;
+    stage.world.go_on.notify_one();
+    assert_eq!(Stage::ended(driver.await.unwrap()), Verdict::Aborted);
+    let story = stage.story().await;
+    assert_eq!(story.state.steps()[0].state, StepState::Done);
+    assert_eq!(stage.world.count("perform", 1), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_whose_engine_is_gone_leaves_a_run_that_waits_for_a_person_and_says_so() {
+    let mut stage = Stage::new(2, Repeat::Unsafe);
+    stage.script(0, Script::Waits);
+    stage.script(1, Script::Fails);
+    stage.request().await;
+    let (driver, _stop, tell) = stage.driver(Death::Never).await.start();
+    let gone = || Aside::EngineGone {
+        fault: "the engine has not answered for 5m".into(),
+    };
+    stage
+        .until(async |stage| stage.world.count("perform", 0) == 1)
+        .await;
+    // An act is under way: its own deadline is its bound.
+    tell.send(gone()).await.unwrap();
+    tell.send(gone()).await.unwrap();
+    stage.world.go_on.notify_one();
+    stage
+        .until(async |stage| asked(stage).await.is_some())
+        .await;
+    tell.send(gone()).await.unwrap();
+    let Fate::Left(Ok(left)) = driver.await.unwrap() else {
+        panic!("it did not come back");
+    };
+    assert_eq!(left, Left::Forsaken);
+    let entries = stage.entries().await;
+    let last = entries.last().unwrap();
+    let text = last.body["text"].as_str().unwrap();
+    assert_eq!(last.code, Code::Note);
+    assert!(text.contains("has not answered for 5m"), "{text}");
+    assert!(text.contains("quarterdeck resume"), "{text}");
+
+    // The engine is back: the next driver need not wait for the lease, and finds the question as it was.
+    let (driver, _stop, _tell) = stage.driver(Death::Never).await.start();
+    stage.script(1, Script::Good);
+    stage
+        .until(async |stage| {
+            let story = stage.story().await;
+            story.state.token().0 == 2 && asked(stage).await.is_some()
+        })
+        .await;
+    stage.decide("bob", Code::DecisionRetry).await;
+    assert_eq!(Stage::ended(driver.await.unwrap()), Verdict::Completed);
+    assert_eq!(stage.world.count("perform", 0), 1);
 }

@@ -1,7 +1,7 @@
 //! The journal on its stores: one suite for SQLite and PostgreSQL, and what only a file can suffer.
 
 mod damage;
-mod postgres;
+pub(crate) mod postgres;
 mod process;
 mod suite;
 

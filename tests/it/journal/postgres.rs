@@ -11,39 +11,75 @@ use quarterdeck::journal::Address;
 
 use super::suite;
 
-struct Server {
+/// A server that can go and come back.
+pub(crate) struct Server {
+    bin: PathBuf,
     child: Child,
     dir: tempfile::TempDir,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Server {
+    /// `None` where there is no such program.
+    pub(crate) async fn start() -> Option<Self> {
+        let Some(bin) = programs() else {
+            assert!(
+                std::env::var_os("QUARTERDECK_REQUIRE_DOCKER").is_none_or(|v| v != "1"),
+                "no PostgreSQL server program"
+            );
+            eprintln!("skipped: no PostgreSQL server program");
+            return None;
+        };
+        let dir = made(&bin);
+        let child = spawned(&bin, dir.path());
+        let server = Self { bin, child, dir };
+        server.listening().await;
+        Some(server)
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        Address::Postgres {
+            url: self.url(),
+            password: None,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let folder = self.dir.path().display();
+        format!("postgres:///postgres?user=ops&host={folder}")
+    }
+
+    /// At once, whoever is connected.
+    pub(crate) fn stop(&mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
         let _ = self.child.wait();
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        self.child = spawned(&self.bin, self.dir.path());
+        self.listening().await;
+    }
+
+    async fn listening(&self) {
+        let until = Instant::now() + Duration::from_mins(1);
+        while let Err(error) = suite::execute(&self.address(), "SELECT 1").await {
+            assert!(Instant::now() < until, "{error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_keeps_the_journal() {
-    let Some(bin) = programs() else {
-        assert!(
-            std::env::var_os("QUARTERDECK_REQUIRE_DOCKER").is_none_or(|v| v != "1"),
-            "no PostgreSQL server program"
-        );
-        eprintln!("skipped: no PostgreSQL server program");
-        return;
-    };
-    let server = start(&bin);
-    let address = Address::Postgres {
-        url: format!(
-            "postgres:///postgres?user=ops&host={}",
-            server.dir.path().display()
-        ),
-        password: None,
-    };
-    listening(&server).await;
-    suite::all(&address).await;
+    if let Some(server) = Server::start().await {
+        suite::all(&server.address()).await;
+    }
 }
 
 fn programs() -> Option<PathBuf> {
@@ -79,7 +115,7 @@ fn command(program: &Path, user: Option<(u32, u32)>, dir: &Path) -> Command {
     command
 }
 
-fn start(bin: &Path) -> Server {
+fn made(bin: &Path) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let user = user();
     if let Some((uid, gid)) = user {
@@ -90,25 +126,13 @@ fn start(bin: &Path) -> Server {
         .status()
         .unwrap();
     assert!(made.success(), "initdb: {made}");
-    let child = command(&bin.join("postgres"), user, dir.path())
-        .args(["-D", "data", "-c", "listen_addresses=", "-k"])
-        .arg(dir.path())
-        .spawn()
-        .unwrap();
-    Server { child, dir }
+    dir
 }
 
-async fn listening(server: &Server) {
-    let until = Instant::now() + Duration::from_mins(1);
-    let address = Address::Postgres {
-        url: format!(
-            "postgres:///postgres?user=ops&host={}",
-            server.dir.path().display()
-        ),
-        password: None,
-    };
-    while let Err(error) = suite::execute(&address, "SELECT 1").await {
-        assert!(Instant::now() < until, "{error}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+fn spawned(bin: &Path, dir: &Path) -> Child {
+    command(&bin.join("postgres"), user(), dir)
+        .args(["-D", "data", "-c", "listen_addresses=", "-k"])
+        .arg(dir)
+        .spawn()
+        .unwrap()
 }

@@ -78,6 +78,7 @@ impl Redis {
         Command {
             argv,
             user: None,
+            env: Vec::new(),
             input,
             deadline: EXEC_DEADLINE,
         }

@@ -27,6 +27,7 @@ impl Sql {
         let command = Command {
             argv: self.argv(query),
             user: None,
+            env: Vec::new(),
             input: None,
             deadline: EXEC_DEADLINE,
         };
