@@ -208,7 +208,7 @@ async fn the_containers(eyes: &Eyes) {
     .await;
     let nobody = "kind = 'file'\nin = 'nobody'\npath = '/etc/hosts'";
     check(eyes, CouldNotRun, nobody, "no running container").await;
-    let plain = "kind = 'port'\naddress = 'localhost:5432'\nopen = false";
+    let plain = "kind = 'port'\naddress = '127.0.0.1:9093'\nopen = false";
     check(eyes, Pass, plain, "refused").await;
     check(
         eyes,

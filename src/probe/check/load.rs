@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::hosts;
-use super::seen::{Seen, real, suits_number, wishes};
+use super::seen::{Seen, Tested, real, suits_number, wishes};
 use super::{Eyes, Kind};
 use crate::domain::{Clean, Expectation, Fault, FaultKind, Measured, Timestamp, Unit};
 use crate::probe::load::even::{P_MIN, evenness};
@@ -178,8 +178,13 @@ impl Load {
                 seen.number(what, value, unit, expected);
             }
         }
-        if tally.failed > 0 && !seen.tests.is_empty() {
-            seen.note(kinds(outcome));
+        if tally.failed > 0 {
+            let missed = |test: &Tested| !test.expected.holds(&test.measured);
+            if seen.tests.iter().any(missed) {
+                seen.failures.push(kinds(outcome).into());
+            } else {
+                seen.note(kinds(outcome));
+            }
         }
         for (expected, percent) in [(&self.p50, 50), (&self.p95, 95), (&self.p99, 99)] {
             if let Some(expected) = expected {

@@ -61,10 +61,10 @@ pub struct Sql {
     /// How many standbys follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standbys: Option<Expectation>,
-    /// Of pgBouncer: how long the first client in a queue has waited.
+    /// Of `PgBouncer`: how long the first client in a queue has waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maxwait: Option<Expectation>,
-    /// Of pgBouncer: `transaction`, `session` or `statement`.
+    /// Of `PgBouncer`: `transaction`, `session` or `statement`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_mode: Option<Expectation>,
     /// For how long the newest partition will do.

@@ -20,9 +20,10 @@ pub(super) fn found(path: &Path, bytes_max: usize) -> Result<Option<Found>, Faul
         Err(error) if is_missing(&error) => return Ok(None),
         Err(error) => return Err(at_fault(&error)),
     };
-    let leads_to = match own.is_symlink() {
-        true => Some(std::fs::read_link(path).map_err(|error| at_fault(&error))?),
-        false => None,
+    let leads_to = if own.is_symlink() {
+        Some(std::fs::read_link(path).map_err(|error| at_fault(&error))?)
+    } else {
+        None
     };
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use crate::domain::{Clean, Expectation, Measured};
 
-/// A comparison with a number, as PromQL writes both.
+/// A comparison with a number, as `PromQL` writes both.
 static COMPARISON: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(>=|<=|==|!=|>|<)\s*(?:bool\s+)?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
         .expect("a pattern of ours is a pattern")

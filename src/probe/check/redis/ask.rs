@@ -92,7 +92,9 @@ fn quoted(word: &str) -> String {
         match byte {
             b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
             b' '..=b'~' => out.push(char::from(byte)),
-            byte => drop(write!(out, "\\x{byte:02x}")),
+            byte => {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
         }
     }
     out.push('"');
@@ -111,16 +113,17 @@ fn read(ended: &Ended, after_login: bool) -> Result<Reply, Fault> {
             _ => fault.remedy("check the port, and whether redis runs"),
         });
     }
-    let Some(body) = (match after_login {
-        false => Some(text),
-        // The answer to the login comes first.
-        true => match text.split_once('\n') {
-            Some(("OK", body)) => Some(body.trim_start_matches('\n')),
-            _ => None,
-        },
-    }) else {
-        let first = text.lines().next().unwrap_or_default();
-        return Ok(Reply::Refused(first.to_owned()));
+    // The answer to a login comes first.
+    let body = if after_login {
+        match text.split_once('\n') {
+            Some(("OK", body)) => body.trim_start_matches('\n'),
+            _ => {
+                let first = text.lines().next().unwrap_or_default();
+                return Ok(Reply::Refused(first.to_owned()));
+            }
+        }
+    } else {
+        text
     };
     let bare = body.strip_prefix("(error) ").unwrap_or(body);
     let word = bare.split_whitespace().next().unwrap_or_default();

@@ -94,7 +94,7 @@ impl Sql {
             About::Indexes => judge::indexes(self, rows),
             About::RowLevelSecurity => judge::row_security(&self.tables, rows),
             About::TlsRequired => judge::tls(self, rows),
-            About::Settings => judge::settings(&self.settings, rows),
+            About::Settings => Ok(judge::settings(&self.settings, rows)),
         }
     }
 
