@@ -16,8 +16,8 @@ use super::{Clean, Timestamp};
 /// The form written today. A reader refuses a newer one instead of guessing.
 pub const MANIFEST_SCHEMA: u32 = 1;
 
-/// A manifest of 10,000 tables is 2 MB, of a volume with 100,000 files 20 MB.
-pub const MANIFEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// A manifest of 10,000 tables is 2 MB.
+pub const MANIFEST_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// The ending of every manifest's name.
 const ENDING: &str = ".manifest.json";
@@ -82,7 +82,6 @@ pub struct ServiceImage {
 pub enum Content {
     Postgres(PostgresContent),
     Redis(RedisContent),
-    Files(FilesContent),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,23 +155,6 @@ pub struct RedisContent {
 pub struct DatabaseKeys {
     pub database: u32,
     pub keys: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FilesContent {
-    /// Where it is mounted in the container.
-    pub path: Clean,
-    /// As they are in the archive, by their path.
-    pub files: Vec<FileEntry>,
-    /// Links, folders, pipes: in the archive, without content of their own.
-    pub others: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileEntry {
-    pub path: Clean,
-    #[serde(flatten)]
-    pub digest: Digest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -256,8 +238,6 @@ pub enum BackupForm {
     Dump,
     /// Redis.
     Rdb,
-    /// A volume.
-    Tar,
 }
 
 impl BackupForm {
@@ -265,7 +245,6 @@ impl BackupForm {
         match self {
             Self::Dump => "dump",
             Self::Rdb => "rdb",
-            Self::Tar => "tar",
         }
     }
 }
@@ -456,8 +435,8 @@ mod tests {
         assert_eq!(name().as_str(), "app-20261121T062900Z.dump");
         assert_eq!(name().manifest(), "app-20261121T062900Z.manifest.json");
         assert_eq!((name().target(), name().made_at()), (Some("app"), Some(AT)));
-        let other = BackupName::new("app-eu", AT, BackupForm::Tar, true).unwrap();
-        assert_eq!(other.as_str(), "app-eu-20261121T062900Z.tar.age");
+        let other = BackupName::new("app-eu", AT, BackupForm::Rdb, true).unwrap();
+        assert_eq!(other.as_str(), "app-eu-20261121T062900Z.rdb.age");
         assert_eq!(
             (other.target(), other.is_encrypted()),
             (Some("app-eu"), true)

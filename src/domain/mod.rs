@@ -42,9 +42,9 @@ pub use health::{Freshness, Health, Watched};
 pub use host::{Disk, EngineFacts, Host};
 pub use log::{Level, LogLine, Stream};
 pub use manifest::{
-    BackupForm, BackupName, Content, DatabaseKeys, Digest, Encryption, Extension, FileEntry,
-    FilesContent, MANIFEST_BYTES_MAX, MANIFEST_SCHEMA, Manifest, ManifestError, PostgresContent,
-    RedisContent, SequenceAt, ServiceImage, StoredFile, TableCount, is_manifest_of,
+    BackupForm, BackupName, Content, DatabaseKeys, Digest, Encryption, Extension,
+    MANIFEST_BYTES_MAX, MANIFEST_SCHEMA, Manifest, ManifestError, PostgresContent, RedisContent,
+    SequenceAt, ServiceImage, StoredFile, TableCount, is_manifest_of,
 };
 pub use measure::{Measure, Unit};
 pub use outcome::{Outcome, Verdict};

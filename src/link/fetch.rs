@@ -62,14 +62,18 @@ pub struct Fetcher {
 impl Fetcher {
     /// Every request says who asks. Only for a fetcher of one server: its secret is nobody else's business.
     pub fn with_bearer(secret: &Secret) -> Result<Self, Fault> {
-        let mut bearer =
-            HeaderValue::from_str(&format!("Bearer {}", secret.expose())).map_err(|_| {
-                Fault::new(
-                    FaultKind::Misconfigured,
-                    "the token cannot stand in a header",
-                )
-                .remedy("write the token alone on one line, in plain ASCII")
-            })?;
+        Self::bearing(secret.expose())
+    }
+
+    /// As [`Self::with_bearer`], of a token that was fetched already.
+    pub fn bearing(token: &str) -> Result<Self, Fault> {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+            Fault::new(
+                FaultKind::Misconfigured,
+                "the token cannot stand in a header",
+            )
+            .remedy("write the token alone on one line, in plain ASCII")
+        })?;
         bearer.set_sensitive(true);
         Ok(Self {
             bearer: Some(bearer),

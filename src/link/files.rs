@@ -22,6 +22,9 @@ pub const ENTRIES_MAX: usize = 10_000;
 /// Enough for a magic number, or for the last lines of an SQL dump.
 pub const END_BYTES: usize = 512;
 
+/// For opening what may be a pipe: nobody waits for its writer.
+pub const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     File,
@@ -104,7 +107,8 @@ fn seen(name: OsString, metadata: &Metadata) -> Entry {
     }
 }
 
-fn kind(of: FileType) -> Kind {
+/// What a name stands for.
+pub fn kind(of: FileType) -> Kind {
     if of.is_file() {
         Kind::File
     } else if of.is_symlink() {

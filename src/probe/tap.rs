@@ -9,7 +9,7 @@
 //! `GET` and `HEAD` only: the tap changes nothing.
 
 mod count;
-mod latency;
+pub(in crate::probe) mod latency;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub const IN_FLIGHT_MAX: usize = 512;
 pub const GAP: Duration = Duration::from_secs(1);
 
 /// Headers by which a gateway says who served.
-const REPLICA_HEADERS: [&str; 3] = ["x-served-by", "x-replica", "x-upstream"];
+pub(in crate::probe) const REPLICA_HEADERS: [&str; 3] = ["x-served-by", "x-replica", "x-upstream"];
 
 /// What is asked, how often, and whom to trust.
 #[derive(Debug, Clone, PartialEq, Eq)]

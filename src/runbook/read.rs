@@ -185,11 +185,9 @@ pub(super) fn default_deadline(kind: &str) -> Duration {
         "drain" => 90,
         "exec" | "command" => 120,
         "http" | "notify" | "check" => 30,
-        // Every row is read, more than once: hours for a large database.
-        "rehearse" | "restore-beside" | "verify-beside" | "compare-live" | "swap-database"
-        | "copy-beside" | "persistence" => 6 * 3600,
-        // Every byte is read, over any line: hours for a large database.
-        "backup" | "backup-copy" => 6 * 3600,
+        // Every byte or row is read, over any line and more than once: hours for a large database.
+        "backup" | "backup-copy" | "rehearse" | "restore-beside" | "verify-beside"
+        | "compare-live" | "swap-database" | "copy-beside" | "persistence" => 6 * 3600,
         "backup-prune" => 900,
         // A container's stop and start, beside its grace; a reload of the gateway.
         _ => 60,

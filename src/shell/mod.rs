@@ -15,6 +15,7 @@ pub mod driver;
 pub mod identity;
 mod look;
 mod own_log;
+mod past_runs;
 mod proofs;
 mod proving;
 mod recording;

@@ -9,7 +9,9 @@ use tokio::time::{Instant, timeout};
 
 use super::clock::Clock;
 use super::collect::subject;
+use super::past_runs::past_runs;
 use super::revisions::revisions;
+use super::{proofs, secrets};
 use crate::app::story::Story;
 use crate::config::{Config, GatewayUpstream};
 use crate::domain::{Clean, Container, Fault, FaultKind, Stack, Timestamp};
@@ -18,7 +20,7 @@ use crate::journal::Mode;
 use crate::link::docker::{Engine, Listed};
 use crate::link::prometheus::Prometheus;
 use crate::link::tls::Roots;
-use crate::probe::check::{Check, Eyes, Outcome};
+use crate::probe::check::{Check, Eyes, Outcome, Reach};
 use crate::runbook::{
     Behind, BlockLine, Document, Earlier, Entrance, Planned, Problem, Scene, Wanted, plan,
     prechecks,
@@ -70,6 +72,10 @@ impl Sight {
                 roots: Roots::system_lazily(),
                 ca_file: gateway.and_then(|gateway| gateway.ca_file.clone()),
                 gateway: gateway.and_then(|gateway| gateway.url.clone()),
+                reach: Reach {
+                    secret: Arc::new(secrets::fetch),
+                    runs: past_runs(config, proofs::mode(&stack)),
+                },
             },
             entrance: Entrance {
                 service: service.clone(),
@@ -88,7 +94,7 @@ impl Sight {
     }
 
     pub(super) fn mode(&self) -> Mode {
-        super::proofs::mode(&self.stack)
+        proofs::mode(&self.stack)
     }
 
     /// The stack now. `story`: what earlier runs took.

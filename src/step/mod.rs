@@ -29,7 +29,6 @@ mod replace;
 mod restart;
 mod retire;
 mod scale;
-mod span;
 mod start;
 mod stop;
 mod supply;
@@ -48,10 +47,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::{Clean, SecretPlace, Timestamp};
+use crate::domain::{Clean, Timestamp};
 use crate::engine::{Finding, Repeat, RunId, Undo};
 use crate::link::docker::Engine;
+pub use crate::probe::check::Secrets;
 use crate::probe::check::{Eyes, Outcome};
+use crate::probe::span;
 
 pub use self::http::Http;
 pub use answers::Answers;
@@ -88,9 +89,6 @@ use target::replicas;
 
 /// Docker's own default.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Fetches a secret from where it lies.
-pub type Secrets = Arc<dyn Fn(&SecretPlace) -> Result<String, Clean> + Send + Sync>;
 
 /// What a step may touch, given by the driver.
 #[derive(Clone)]
@@ -342,6 +340,7 @@ mod tests {
     use crate::domain::Stack;
     use crate::link::docker::Address;
     use crate::link::tls::Roots;
+    use crate::probe::check::Reach;
 
     /// Hands on an engine that is not there, for steps that need none.
     pub(super) fn hands() -> Hands {
@@ -355,6 +354,7 @@ mod tests {
                 roots: Roots::system_lazily(),
                 ca_file: None,
                 gateway: None,
+                reach: Reach::nothing(),
             },
             engine,
             now: Arc::new(Timestamp::default),

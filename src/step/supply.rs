@@ -38,7 +38,7 @@ impl Chosen {
                 manifest,
                 store,
             }),
-            Content::Redis(_) | Content::Files(_) => Err(Clean::line(&format!(
+            Content::Redis(_) => Err(Clean::line(&format!(
                 "{} is no backup of a PostgreSQL database",
                 manifest.file.name
             ))),

@@ -58,7 +58,7 @@ const HOUSE: &[Room] = &[
     room(
         "probe",
         &["domain", "link"],
-        &["tokio", "futures_util", "tracing"],
+        &["tokio", "futures_util", "tracing", "humantime"],
     ),
     room(
         "watch",

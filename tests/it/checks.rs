@@ -10,7 +10,7 @@ use quarterdeck::domain::{Clean, Stack, Timestamp, TrafficSpec};
 use quarterdeck::link::docker::{Address, Engine, LogRange};
 use quarterdeck::link::prometheus::Prometheus;
 use quarterdeck::link::tls::Roots;
-use quarterdeck::probe::check::{Check, Eyes, Outcome, Verdict};
+use quarterdeck::probe::check::{Check, Eyes, Outcome, Reach, Verdict};
 use quarterdeck::probe::tap::{Failure, Tap, TapCount, TapSettings};
 use quarterdeck::range::scenario::{Fault, Scenario};
 use quarterdeck::range::{Options, Range};
@@ -52,6 +52,7 @@ fn eyes(socket: &Path, gateway: &str, ca: &Path, prometheus: &str, metrics_port:
         roots: Roots::system_lazily(),
         ca_file: Some(ca.to_owned()),
         gateway: Some(gateway.into()),
+        reach: Reach::nothing(),
     }
 }
 

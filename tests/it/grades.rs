@@ -16,7 +16,7 @@ use futures_util::{StreamExt, stream};
 use quarterdeck::domain::{Stack, Timestamp};
 use quarterdeck::link::docker::{Address, Engine};
 use quarterdeck::link::tls::Roots;
-use quarterdeck::probe::check::{Check, Eyes, Outcome, Verdict};
+use quarterdeck::probe::check::{Check, Eyes, Outcome, Reach, Verdict};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
@@ -48,6 +48,7 @@ fn eyes(ca: Option<&Path>) -> Eyes {
         roots: Roots::fixed(roots),
         ca_file: ca.map(Path::to_owned),
         gateway: None,
+        reach: Reach::nothing(),
     }
 }
 

@@ -22,6 +22,7 @@ mod faults;
 mod fixture;
 mod grades;
 mod journal;
+mod kinds;
 mod metrics;
 mod no_record;
 mod proving;

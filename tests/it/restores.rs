@@ -3,9 +3,7 @@
 //! The backups are made here with the tools of the container and a manifest counted by hand, so that nothing of the
 //! program that makes backups vouches for the program that restores them.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};

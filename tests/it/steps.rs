@@ -10,7 +10,7 @@ use quarterdeck::domain::{Clean, Container, ContainerId, Stack, Timestamp};
 use quarterdeck::engine::{Finding, RunId};
 use quarterdeck::link::docker::{Address, Engine};
 use quarterdeck::link::tls::Roots;
-use quarterdeck::probe::check::Eyes;
+use quarterdeck::probe::check::{Eyes, Reach};
 use quarterdeck::range::scenario::Scenario;
 use quarterdeck::range::{Options, Range};
 use quarterdeck::step::{Act, Done, Hands, Hurry, Step, Upstream};
@@ -48,6 +48,7 @@ impl Place {
             roots: Roots::system_lazily(),
             ca_file: None,
             gateway: None,
+            reach: Reach::nothing(),
         };
         let hands = Hands {
             engine,

@@ -10,6 +10,7 @@
 mod act;
 mod address;
 mod api;
+mod archive;
 mod container;
 mod error;
 mod events;
@@ -32,6 +33,7 @@ use tokio::time::timeout;
 pub use act::Process;
 pub use address::Address;
 pub use api::Api;
+pub use archive::Inside;
 pub use container::{KEPT, Listed, NEXT, NUMBER, Project};
 pub use error::{Access, EngineError};
 pub use events::Happened;

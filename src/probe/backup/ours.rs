@@ -161,10 +161,6 @@ fn made(manifest: &Manifest) -> Made {
                 format!("{keys} keys"),
             )
         }
-        Content::Files(content) => (
-            format!("files of {}", content.path),
-            format!("{} files", content.files.len()),
-        ),
     };
     Made {
         name: Clean::line(manifest.file.name.as_str()),

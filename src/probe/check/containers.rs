@@ -1,6 +1,8 @@
-//! `containers`: how many replicas of a service run and are healthy by their own health check.
+//! `containers`: how many replicas of a service run and are healthy by their own health check, and how they are set up.
 //!
 //! A replica without a health check is not healthy: nobody has asked it.
+
+mod setup;
 
 use std::time::Duration;
 
@@ -11,7 +13,8 @@ use serde_json::{Value, json};
 use super::seen::{Seen, real, suits_number, suits_text, wishes};
 use super::{Eyes, Kind, unconfigured};
 use crate::domain::{
-    CheckState, Clean, Container, ContainerState, Expectation, Fault, Timestamp, Unit,
+    CheckState, Clean, Container, ContainerId, ContainerState, Expectation, Fault, FaultKind,
+    Timestamp, Unit,
 };
 use crate::link::docker::Listed;
 
@@ -37,30 +40,69 @@ pub struct Containers {
     /// The name of the image of every one that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Expectation>,
+    /// What the image takes on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<Expectation>,
+    /// `sha256:…` of what really runs: the registry's digest where it has one, else the image's own id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Expectation>,
+    /// Whom its first process runs as; `root` where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Expectation>,
+    /// The limit of its memory; none is a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Expectation>,
+    /// The limit of its cores; none is a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Expectation>,
+    /// `always`, `unless-stopped`, `on-failure` or `no`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Expectation>,
+    /// What each one must be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub must: Vec<Must>,
+}
+
+pub use setup::Must;
+
+impl Containers {
+    fn counts(&self) -> [(&'static str, Option<&Expectation>); 2] {
+        [
+            ("healthy", self.healthy.as_ref()),
+            ("replicas", self.replicas.as_ref()),
+        ]
+    }
+
+    fn wants_anything(&self) -> bool {
+        self.counts().iter().any(|(_, wanted)| wanted.is_some())
+            || self.image.is_some()
+            || self.wants_setup()
+    }
 }
 
 impl Kind for Containers {
     fn describe(&self) -> Clean {
-        let wishes = wishes([
-            ("healthy", self.healthy.as_ref()),
-            ("replicas", self.replicas.as_ref()),
-            ("image", self.image.as_ref()),
-        ]);
-        Clean::from(format!("{}: {wishes}", self.service))
+        let mut all = vec![wishes(
+            self.counts()
+                .into_iter()
+                .chain([("image", self.image.as_ref())])
+                .chain(self.setup_wishes()),
+        )];
+        all.extend(self.must.iter().map(|must| must.word().to_owned()));
+        all.retain(|part| !part.is_empty());
+        Clean::from(format!("{}: {}", self.service, all.join(", ")))
     }
 
     fn problems(&self) -> Vec<Clean> {
-        let count = |what, expected: &Option<Expectation>| {
-            suits_number(what, expected.as_ref()?, Unit::Count)
-        };
-        let image = |expected: &Expectation| suits_text("image", expected);
-        let mut problems: Vec<Clean> = count("healthy", &self.healthy)
-            .into_iter()
-            .chain(count("replicas", &self.replicas))
-            .chain(self.image.as_ref().and_then(image))
+        let counts = self.counts().into_iter();
+        let mut problems: Vec<Clean> = counts
+            .filter_map(|(what, expected)| suits_number(what, expected?, Unit::Count))
             .collect();
-        if self.healthy.is_none() && self.replicas.is_none() && self.image.is_none() {
-            let text = "nothing is expected; say healthy, replicas or image";
+        let image = self.image.as_ref();
+        problems.extend(image.and_then(|expected| suits_text("image", expected)));
+        problems.extend(self.setup_problems());
+        if !self.wants_anything() {
+            let text = "nothing is expected; say healthy, replicas, image or must";
             problems.push(text.into());
         }
         problems
@@ -99,6 +141,9 @@ impl Kind for Containers {
         }
         if let Some(expected) = &self.replicas {
             seen.number("replicas", real(running.len()), Unit::Count, expected);
+        }
+        if self.wants_setup() {
+            self.setup_seen(eyes, &running, &mut seen).await?;
         }
         if let Some(expected) = &self.image {
             for one in &running {
@@ -141,6 +186,21 @@ pub(super) async fn listed(eyes: &Eyes, service: &str) -> Result<Vec<Listed>, Fa
     all.retain(|one| one.service == *service && !one.one_off);
     all.sort_by(|a, b| (a.number, &a.name).cmp(&(b.number, &b.name)));
     Ok(all)
+}
+
+/// Where a question is asked that any replica can answer: one that is healthy goes before one that only runs.
+pub(super) async fn first_running(eyes: &Eyes, service: &str) -> Result<ContainerId, Fault> {
+    let mut all = listed(eyes, service).await?;
+    all.retain(|one| one.state == ContainerState::Running);
+    all.sort_by_key(|one| one.check != CheckState::Healthy);
+    match all.into_iter().next() {
+        Some(one) => Ok(one.id),
+        None => {
+            let text = format!("no running container of {service} is known");
+            Err(Fault::new(FaultKind::Missing, text)
+                .remedy("start it, or check the service's name"))
+        }
+    }
 }
 
 /// The same with all that the engine knows of them: their addresses, their start.

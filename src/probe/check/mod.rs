@@ -7,10 +7,21 @@ mod backup;
 mod command;
 mod containers;
 mod cookie;
+mod dns;
+mod file;
+mod flow;
+mod grafana;
 mod headers;
+mod hosts;
 mod hsts;
 mod http;
+mod load;
+mod port;
+mod prometheus;
 mod promql;
+mod reach;
+mod redis;
+mod run;
 mod seen;
 mod sql;
 mod tls;
@@ -35,8 +46,18 @@ pub use backup::Backup;
 pub use command::Command;
 pub use containers::Containers;
 pub use cookie::CookieFlag;
+pub use dns::Dns;
+pub use file::File;
+pub use flow::Flow;
+pub use grafana::Grafana;
 pub use headers::Headers;
+pub use load::Load;
+pub use port::Port;
+pub use prometheus::Prometheus as PrometheusCheck;
 pub use promql::Promql;
+pub use reach::{PastRun, PastRuns, Reach, Runs, Secrets};
+pub use redis::Redis;
+pub use run::Run;
 pub use sql::Sql;
 pub use tls::Tls;
 pub use traffic::Traffic;
@@ -56,6 +77,8 @@ pub struct Eyes {
     pub ca_file: Option<PathBuf>,
     /// `https://localhost:8443`: what a URL that is only a path belongs to.
     pub gateway: Option<Clean>,
+    /// Secrets and the journal's runs, fetched by the shell.
+    pub reach: Reach,
 }
 
 /// A check of any kind, as a document writes it: `kind = "http"` and the fields of that kind.
@@ -72,6 +95,15 @@ pub enum Check {
     Sql(Sql),
     Command(Command),
     Backup(Backup),
+    Port(Port),
+    Dns(Dns),
+    File(File),
+    Prometheus(PrometheusCheck),
+    Grafana(Grafana),
+    Redis(Redis),
+    Run(Run),
+    Load(Load),
+    Flow(Flow),
 }
 
 /// What every kind can do.
@@ -109,6 +141,15 @@ macro_rules! each {
             Check::Sql($of) => $call,
             Check::Command($of) => $call,
             Check::Backup($of) => $call,
+            Check::Port($of) => $call,
+            Check::Dns($of) => $call,
+            Check::File($of) => $call,
+            Check::Prometheus($of) => $call,
+            Check::Grafana($of) => $call,
+            Check::Redis($of) => $call,
+            Check::Run($of) => $call,
+            Check::Load($of) => $call,
+            Check::Flow($of) => $call,
         }
     };
 }
@@ -122,6 +163,11 @@ impl Check {
     /// What is wrong with it whatever it may see, each with its remedy. Empty: it can be made.
     pub fn problems(&self) -> Vec<Clean> {
         each!(self, of => of.problems())
+    }
+
+    /// It changes something on the other side: nothing to repeat every few seconds.
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Flow(flow) if flow.writes())
     }
 
     /// Makes it once. Ends within its deadline and never fails otherwise than by its verdict.
@@ -180,6 +226,7 @@ pub(super) mod tests {
             roots: Roots::system_lazily(),
             ca_file: None,
             gateway: None,
+            reach: Reach::nothing(),
         }
     }
 
@@ -188,7 +235,7 @@ pub(super) mod tests {
     }
 
     /// Every kind once, as a document writes it, and as one line tells it.
-    const KINDS: [(&str, &str); 8] = [
+    const KINDS: [(&str, &str); 17] = [
         (
             "kind = 'containers'\nservice = 'server'\nhealthy = '>= 2'",
             "server: healthy >= 2",
@@ -220,6 +267,42 @@ pub(super) mod tests {
         (
             "kind = 'command'\nargv = ['/bin/true']\nexit = 0",
             "/bin/true: exit == 0",
+        ),
+        (
+            "kind = 'port'\naddress = 'shop.eu:443'\nwithin = '< 1 s'",
+            "port shop.eu:443: open, connected in < 1 s",
+        ),
+        (
+            "kind = 'dns'\nname = 'shop.eu'\nrecord = 'AAAA'\ncount = '>= 2'",
+            "AAAA of shop.eu: how many >= 2",
+        ),
+        (
+            "kind = 'file'\npath = '/etc/db.env'\nin = 'server'\nmode = '== 0640'",
+            "/etc/db.env in server: mode == 0640",
+        ),
+        (
+            "kind = 'prometheus'\njob = 'server'\nup = '>= 3'\nrule = 'HighErrorRate'\nthreshold = '> 5 %'",
+            "targets of server: up >= 3; rule HighErrorRate: compares > 5 %",
+        ),
+        (
+            "kind = 'grafana'\nurl = 'http://127.0.0.1:3003'\ndatasources = ['Prometheus']",
+            "grafana at http://127.0.0.1:3003: well, data source Prometheus",
+        ),
+        (
+            "kind = 'redis'\nservice = 'redis'\npersistence = 'aof'\npolicy = '== noeviction'",
+            "redis redis: answers, keeps aof, policy == noeviction",
+        ),
+        (
+            "kind = 'run'\nrunbook = 'backup'\nage = '< 30 d'\ntook = '< 15 min'",
+            "the last good run of backup: age < 30 d, took < 15 min",
+        ),
+        (
+            "kind = 'load'\nurl = '/api/ping'\nrate = 100\nfor = '20s'\nfailed = 0\neven = true",
+            "load of 100 requests a second on /api/ping for 20s: failed == 0, even share",
+        ),
+        (
+            "kind = 'flow'\nsteps = [{ method = 'POST', path = '/login' }, { path = '/me' }]",
+            "journey of 2 requests, POST /login to GET /me (WRITES, and leaves what it wrote)",
         ),
     ];
 

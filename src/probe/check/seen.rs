@@ -17,6 +17,8 @@ pub(super) struct Seen {
     pub(super) tests: Vec<Tested>,
     /// What is bad whatever was expected.
     pub(super) failures: Vec<Clean>,
+    /// What is said of it when all is well, beside the tests.
+    pub(super) notes: Vec<Clean>,
 }
 
 /// One measurement beside its expectation.
@@ -34,6 +36,14 @@ impl Seen {
 
     pub(super) fn text(&mut self, what: &str, text: &Clean, expected: &Expectation) {
         self.test(what, Measured::Text(text.clone()), expected);
+    }
+
+    pub(super) fn note(&mut self, text: impl Into<Clean>) {
+        self.notes.push(text.into());
+    }
+
+    pub(super) fn measured(&mut self, what: &str, measured: Measured, expected: &Expectation) {
+        self.test(what, measured, expected);
     }
 
     pub(super) fn grade(&mut self, what: &str, grade: Grade, expected: &Expectation) {
@@ -118,6 +128,7 @@ pub(super) fn judged(sent: &Value, seen: Result<Seen, Fault>) -> (Verdict, Clean
         }
     }
     let (verdict, words) = if missed.is_empty() {
+        met.extend(seen.notes.iter().map(Clean::to_string));
         (Verdict::Pass, met)
     } else {
         (Verdict::Fail, missed)

@@ -1,33 +1,33 @@
-//! `sql`: one value that the database gives, asked with the `psql` of its own container.
+//! `sql`: what the database says of its contents and of itself, asked with the `psql` of its own container.
 //!
-//! The session is read-only and gives up by itself, so that a slip in a document changes nothing and holds nothing up.
-//! The question is one argument of `psql`; no shell and no file of commands is involved.
+//! One value that a query gives, or one of the ready-made questions (`about`). The session is read-only and gives up by
+//! itself, so that a slip in a document changes nothing and holds nothing up. The question is one argument of `psql`;
+//! no shell and no file of commands is involved.
 
+mod ask;
+mod ready;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::containers::listed;
 use super::seen::{Seen, suits_number, suits_text, wishes};
 use super::{Eyes, Kind};
-use crate::domain::{
-    CheckState, Clean, ContainerId, ContainerState, Expectation, Fault, FaultKind, Measured,
-    Timestamp,
-};
-use crate::link::docker::{Command, Ended};
-
-/// Then the database itself ends the question.
-const STATEMENT_SECONDS: u32 = 5;
+use crate::domain::{Clean, Expectation, Fault, FaultKind, Measured, Timestamp};
+use crate::link::docker::Ended;
 
 /// The question, `psql`'s start and the way there.
-const EXEC_DEADLINE: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A question is a line or ten.
 const QUERY_BYTES_MAX: usize = 4096;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Tables or settings of one check.
+const NAMES_MAX: usize = 50;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sql {
     /// In whose container `psql` runs.
@@ -35,9 +35,61 @@ pub struct Sql {
     pub database: Clean,
     #[serde(default = "superuser")]
     pub user: Clean,
+    /// Where `psql` connects to, as seen from that container; without it, to the database beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Clean>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Gives one row of one column.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub query: String,
-    pub value: Expectation,
+    /// A ready-made question instead of a query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
+    /// Of the query's value, or of what the ready-made question measures first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Expectation>,
+    /// How many rows each table has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<Clean, Expectation>,
+    /// The tables that are meant; of `row-level-security` without them every one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Clean>,
+    /// What each setting is; one with a unit is compared as a time or a size.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<Clean, Expectation>,
+    /// How many standbys follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standbys: Option<Expectation>,
+    /// Of `PgBouncer`: how long the first client in a queue has waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maxwait: Option<Expectation>,
+    /// Of `PgBouncer`: `transaction`, `session` or `statement`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_mode: Option<Expectation>,
+    /// For how long the newest partition will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Expectation>,
+    /// How many indexes nobody has used since the figures began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused: Option<Expectation>,
+    /// How many foreign keys have no index behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Expectation>,
+}
+
+/// What the ready-made questions are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum About {
+    Counts,
+    ReplicationLag,
+    PgbouncerPools,
+    Partitions,
+    Indexes,
+    RowLevelSecurity,
+    TlsRequired,
+    Settings,
 }
 
 fn superuser() -> Clean {
@@ -45,33 +97,6 @@ fn superuser() -> Clean {
 }
 
 impl Sql {
-    fn argv(&self) -> Vec<String> {
-        let limit = format!("SET statement_timeout = '{STATEMENT_SECONDS}s'");
-        [
-            "psql",
-            // Nobody's settings, no tags, one bare value, no password asked for.
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-w",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-U",
-            &self.user,
-            "-d",
-            &self.database,
-            "-c",
-            "SET default_transaction_read_only = on",
-            "-c",
-            &limit,
-            "-c",
-            &self.query,
-        ]
-        .map(str::to_owned)
-        .into()
-    }
-
     fn query_problem(&self) -> Option<Clean> {
         let query = self.query.trim();
         if query.is_empty() {
@@ -89,28 +114,20 @@ impl Sql {
             .then(|| "the query holds a NUL; take it out".into())
     }
 
-    /// A replica that is healthy goes before one that only runs.
-    async fn container(&self, eyes: &Eyes) -> Result<ContainerId, Fault> {
-        let mut all = listed(eyes, &self.service).await?;
-        all.retain(|one| one.state == ContainerState::Running);
-        all.sort_by_key(|one| one.check != CheckState::Healthy);
-        match all.into_iter().next() {
-            Some(one) => Ok(one.id),
-            None => {
-                let text = format!("no running container of {} is known", self.service);
-                Err(Fault::new(FaultKind::Missing, text)
-                    .remedy("start it, or check the service's name"))
+    fn own_problems(&self) -> Vec<Clean> {
+        let mut problems: Vec<Clean> = self.query_problem().into_iter().collect();
+        match &self.value {
+            None => problems.push("nothing is expected; say value".into()),
+            Some(value) => {
+                let number = suits_number("value", value, value.natural_unit());
+                problems.extend(number.and_then(|_| suits_text("value", value)));
             }
         }
+        problems
     }
 
     fn seen(&self, ended: &Ended) -> Result<Seen, Fault> {
-        if ended.exit != 0 {
-            let text = format!("psql could not answer: {}", ended.reason());
-            return Err(Fault::new(FaultKind::Misconfigured, text)
-                .remedy("try the query by hand, and check database and user"));
-        }
-        let text = String::from_utf8_lossy(&ended.stdout);
+        let text = ask::answered(ended)?;
         let mut rows = text.lines();
         let (Some(value), None) = (rows.next(), rows.next()) else {
             let count = text.lines().count();
@@ -122,22 +139,21 @@ impl Sql {
             got: json!({ "value": Clean::line(value) }),
             ..Seen::default()
         };
-        match self.number(value) {
-            Some(number) => {
-                let unit = self.value.natural_unit();
-                seen.number("value", number, unit, &self.value);
+        if let Some(expected) = &self.value {
+            match number(value, expected) {
+                Some(number) => seen.number("value", number, expected.natural_unit(), expected),
+                None => seen.text("value", &Clean::line(value), expected),
             }
-            None => seen.text("value", &Clean::line(value), &self.value),
         }
         Ok(seen)
     }
+}
 
-    /// A value that reads as a number is one where a number is expected.
-    fn number(&self, value: &str) -> Option<f64> {
-        let number: f64 = value.trim().parse().ok()?;
-        let measured = Measured::Number(number, self.value.natural_unit());
-        self.value.compare(&measured).is_ok().then_some(number)
-    }
+/// A value that reads as a number is one where a number is expected.
+fn number(value: &str, expected: &Expectation) -> Option<f64> {
+    let number: f64 = value.trim().parse().ok()?;
+    let measured = Measured::Number(number, expected.natural_unit());
+    expected.compare(&measured).is_ok().then_some(number)
 }
 
 /// As databases and roles are named; also no connection string, which could lead elsewhere.
@@ -148,8 +164,11 @@ fn is_name(name: &str) -> bool {
 
 impl Kind for Sql {
     fn describe(&self) -> Clean {
+        if let Some(about) = self.about {
+            return self.describe_ready(about);
+        }
         let query = self.query.split_whitespace().collect::<Vec<_>>().join(" ");
-        let wishes = wishes([("value", Some(&self.value))]);
+        let wishes = wishes([("value", self.value.as_ref())]);
         Clean::from(format!("{query} in {}: {wishes}", self.database))
     }
 
@@ -158,13 +177,16 @@ impl Kind for Sql {
             let text = format!("{what}: {name:?} is no name; letters, digits and _ make one");
             (!is_name(name)).then(|| Clean::from(text))
         };
-        let number = suits_number("value", &self.value, self.value.natural_unit());
-        let suits = number.and_then(|_| suits_text("value", &self.value));
+        let host = self.host.as_ref();
+        let more = match self.about {
+            None => self.own_problems(),
+            Some(about) => self.ready_problems(about),
+        };
         name("database", &self.database)
             .into_iter()
             .chain(name("user", &self.user))
-            .chain(self.query_problem())
-            .chain(suits)
+            .chain(host.and_then(|host| name("host", host)))
+            .chain(more)
             .collect()
     }
 
@@ -173,25 +195,30 @@ impl Kind for Sql {
     }
 
     fn sent(&self) -> Value {
+        let query = match self.about {
+            None => self.query.clone(),
+            Some(about) => self.ready_query(about),
+        };
         json!({
             "service": self.service,
             "database": self.database,
             "user": self.user,
-            "query": Clean::line(&self.query),
+            "host": self.host,
+            "query": Clean::line(&query),
         })
     }
 
-    async fn look(&self, eyes: &Eyes, _: Timestamp) -> Result<Seen, Fault> {
-        let id = self.container(eyes).await?;
-        let command = Command {
-            argv: self.argv(),
-            user: None,
-            env: Vec::new(),
-            input: None,
-            deadline: EXEC_DEADLINE,
-        };
-        let ended = eyes.engine.exec(&id, &command).await?;
-        self.seen(&ended)
+    async fn look(&self, eyes: &Eyes, now: Timestamp) -> Result<Seen, Fault> {
+        match self.about {
+            None => {
+                let ended = self.ask(&self.query, eyes).await?;
+                self.seen(&ended)
+            }
+            Some(about) => {
+                let ended = self.ask(&self.ready_query(about), eyes).await?;
+                self.ready_seen(about, &ask::rows(&ended)?, now)
+            }
+        }
     }
 }
 
@@ -205,7 +232,8 @@ mod tests {
             database: "app".into(),
             user: superuser(),
             query: "SELECT count(*) FROM orders".into(),
-            value: Expectation::parse(value).unwrap(),
+            value: Some(Expectation::parse(value).unwrap()),
+            ..Sql::default()
         }
     }
 
@@ -269,7 +297,7 @@ mod tests {
     fn the_query_is_one_argument_whatever_it_holds() {
         let mut sql = sql("> 1");
         sql.query = "SELECT '; $(id) `id` -c \" '".into();
-        let argv = sql.argv();
+        let argv = sql.argv(&sql.query);
         assert_eq!(argv.last(), Some(&sql.query));
         assert!(argv.contains(&"SET default_transaction_read_only = on".to_owned()));
     }

@@ -8,7 +8,7 @@ const SPLIT: u64 = 1 << SPLIT_BITS;
 
 /// Counts of microseconds.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Latencies {
+pub(in crate::probe) struct Latencies {
     /// By bucket; grown to the largest that was seen, 1,200 at an hour.
     buckets: Vec<u64>,
     total: u64,
@@ -16,7 +16,7 @@ pub(super) struct Latencies {
 }
 
 impl Latencies {
-    pub(super) fn note(&mut self, latency: Duration) {
+    pub(in crate::probe) fn note(&mut self, latency: Duration) {
         let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let at = bucket(us);
         if self.buckets.len() <= at {
@@ -28,7 +28,7 @@ impl Latencies {
     }
 
     /// The smallest time that so many of a hundred did not exceed; `None` while there are none.
-    pub(super) fn percentile(&self, percent: u64) -> Option<Duration> {
+    pub(in crate::probe) fn percentile(&self, percent: u64) -> Option<Duration> {
         let rank = (self.total * percent).div_ceil(100).max(1);
         let mut sum = 0;
         for (at, count) in self.buckets.iter().enumerate() {
@@ -40,7 +40,19 @@ impl Latencies {
         None
     }
 
-    pub(super) fn max(&self) -> Option<Duration> {
+    /// Takes in what another has counted.
+    pub(in crate::probe) fn add(&mut self, other: &Self) {
+        if self.buckets.len() < other.buckets.len() {
+            self.buckets.resize(other.buckets.len(), 0);
+        }
+        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            *mine += theirs;
+        }
+        self.total += other.total;
+        self.max_us = self.max_us.max(other.max_us);
+    }
+
+    pub(in crate::probe) fn max(&self) -> Option<Duration> {
         (self.total > 0).then_some(Duration::from_micros(self.max_us))
     }
 }

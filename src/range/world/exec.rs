@@ -221,8 +221,9 @@ impl World {
             ),
             ["set", ..] => ExecAnswer::out("OK\n"),
             ["info", ..] => ExecAnswer::out(format!(
-                "# Persistence\r\nloading:0\r\nrdb_last_bgsave_status:{}\r\naof_enabled:1\r\n",
-                if is_read_only { "err" } else { "ok" }
+                "# Server\r\nredis_version:7.0.15\r\n\r\n# Memory\r\nused_memory:1873240\r\nmaxmemory:67108864\r\nmaxmemory_policy:volatile-ttl\r\n\r\n# Persistence\r\nloading:0\r\nrdb_changes_since_last_save:0\r\nrdb_last_bgsave_status:{status}\r\nrdb_last_save_time:{}\r\naof_enabled:1\r\naof_last_write_status:{status}\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n",
+                self.now / 1_000,
+                status = if is_read_only { "err" } else { "ok" },
             )),
             _ => ExecAnswer::out(format!(
                 "(error) ERR unknown command '{}'\n",

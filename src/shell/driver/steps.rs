@@ -11,7 +11,6 @@ use crate::domain::{Clean, Timestamp};
 use crate::engine::{Facts, Finding, Plan, RunId, StepId};
 use crate::runbook::observe;
 use crate::shell::scene::Sight;
-use crate::shell::secrets;
 use crate::step::{Act, Done, Hands, Hurry, Step};
 
 /// The steps of one plan.
@@ -53,7 +52,7 @@ impl Steps {
             project: self.sight.stack.name.clone(),
             run: self.run.clone(),
             upstream: self.sight.upstream.clone(),
-            secret: Arc::new(secrets::fetch),
+            secret: self.sight.eyes.reach.secret.clone(),
             say: Arc::new(move |line| say(Said::Line(line))),
             prove: Arc::new(move |outcome| prove(Said::Check(outcome))),
             hurry,

@@ -197,7 +197,6 @@ fn summary(manifest: &Manifest, stores: &[Store], left_out: &[Clean]) -> Clean {
             let keys: u64 = content.keys.iter().map(|one| one.keys).sum();
             format!("{keys} keys")
         }
-        Content::Files(content) => format!("{} files", content.files.len()),
     };
     let sealed = match &manifest.encryption {
         Some(encryption) => format!(", encrypted for {} keys", encryption.recipients.len()),

@@ -43,7 +43,11 @@ impl Drop for Leftovers {
         let Some(server) = self.0.take() else {
             return;
         };
-        tokio::spawn(async move {
+        // Without a runtime the program is ending; the next attempt does it first of all.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(async move {
             if let Err(fault) = server.end_leftovers().await {
                 tracing::warn!("what is left of a broken-off backup may be at work yet: {fault}");
             }

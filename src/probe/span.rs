@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer, de};
 
-pub(super) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&humantime::format_duration(*span))
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
     humantime::parse_duration(&text)
         .map_err(|error| de::Error::custom(format!("{error}; write a span such as 30s or 2m")))
 }
 
 /// The same where it may be left out.
-pub(super) mod maybe {
+pub mod maybe {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
@@ -24,19 +24,14 @@ pub(super) mod maybe {
     struct Span(#[serde(deserialize_with = "super::deserialize")] Duration);
 
     #[expect(clippy::ref_option, reason = "serde hands it over so")]
-    pub(in crate::step) fn serialize<S: Serializer>(
-        span: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         match span {
             Some(span) => super::serialize(span, to),
             None => to.serialize_none(),
         }
     }
 
-    pub(in crate::step) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
         Ok(Some(Span::deserialize(from)?.0))
     }
 }
