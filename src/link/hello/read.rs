@@ -76,9 +76,10 @@ pub(super) fn read(bytes: &[u8]) -> Progress {
         None => Progress::Garbled,
         Some((Some(flight), ended)) => {
             let ended = ended || sealed || flight.protocol == Some(Protocol::Tls13);
-            match ended {
-                true => Progress::Done(Box::new(flight)),
-                false => Progress::More(Some(Box::new(flight))),
+            if ended {
+                Progress::Done(Box::new(flight))
+            } else {
+                Progress::More(Some(Box::new(flight)))
             }
         }
         Some((None, _)) => Progress::More(None),

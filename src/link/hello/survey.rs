@@ -180,7 +180,7 @@ impl Asker<'_> {
             });
         }
         for (&protocol, found) in protocols.iter().zip(found) {
-            survey.add(protocol, found);
+            survey.add(protocol, &found);
         }
         let Some(best) = survey.offers.last().cloned() else {
             return Err(self.speechless());
@@ -410,7 +410,7 @@ fn chance() -> Result<[u8; 96], Fault> {
 }
 
 impl Survey {
-    fn add(&mut self, protocol: Protocol, found: Found) {
+    fn add(&mut self, protocol: Protocol, found: &Found) {
         if found.silent {
             let text = format!(
                 "{}: no answer within {} s, taken for a no",

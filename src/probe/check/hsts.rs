@@ -27,16 +27,16 @@ pub(super) fn of(answer: &Answer) -> Hsts {
     }
     let mut ages = value.split(';').filter_map(max_age);
     match (ages.next(), ages.next()) {
-        (Some(Some(seconds)), None) => Hsts::Seconds(seconds),
+        (Some(age), None) => age.parse().map_or(Hsts::Invalid, Hsts::Seconds),
         _ => Hsts::Invalid,
     }
 }
 
 /// The directive's value, if it is that directive; RFC 6797 allows quotes around it.
-fn max_age(directive: &str) -> Option<Option<u64>> {
+fn max_age(directive: &str) -> Option<&str> {
     let (name, value) = directive.split_once('=')?;
     let is_age = name.trim().eq_ignore_ascii_case("max-age");
-    is_age.then(|| value.trim().trim_matches('"').parse().ok())
+    is_age.then(|| value.trim().trim_matches('"'))
 }
 
 #[cfg(test)]

@@ -87,7 +87,8 @@ pub struct Eyes {
 pub enum Check {
     Containers(Containers),
     Traffic(Traffic),
-    Http(Http),
+    /// Far larger than the others: it can expect most.
+    Http(Box<Http>),
     Tls(Tls),
     Headers(Headers),
     Promql(Promql),
@@ -130,7 +131,10 @@ macro_rules! each {
         match $check {
             Check::Containers($of) => $call,
             Check::Traffic($of) => $call,
-            Check::Http($of) => $call,
+            Check::Http(boxed) => {
+                let $of = &**boxed;
+                $call
+            }
             Check::Tls($of) => $call,
             Check::Headers($of) => $call,
             Check::Promql($of) => $call,

@@ -35,13 +35,14 @@ pub(super) fn judge(policies: &[&str], report_only: bool, https: bool) -> Modifi
         Some(policy) => policy.judge(https),
         None => Modifier::new(TEST, -25, "cannot be read"),
     });
-    let none = match report_only {
-        true => Modifier::new(TEST, -25, "only reports, forbids nothing"),
-        false => Modifier::new(TEST, -25, "is missing"),
+    let none = if report_only {
+        "only reports, forbids nothing"
+    } else {
+        "is missing"
     };
     judged
         .max_by_key(|modifier| modifier.points)
-        .unwrap_or(none)
+        .unwrap_or_else(|| Modifier::new(TEST, -25, none))
 }
 
 /// Does a header's policy say who may frame the page?

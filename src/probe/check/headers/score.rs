@@ -64,9 +64,10 @@ pub(super) struct Scored {
 impl Scored {
     pub(super) fn of(site: &Site<'_>) -> Self {
         let html = String::from_utf8_lossy(&site.answer.body);
-        let page = match is_html(site.answer) {
-            true => Page::read(&html),
-            false => Page::default(),
+        let page = if is_html(site.answer) {
+            Page::read(&html)
+        } else {
+            Page::default()
         };
         Self::sum(vec![
             policy(site, &page),
@@ -293,9 +294,9 @@ fn referrer(answer: &Answer, page: &Page) -> Modifier {
     let words = said.iter().flat_map(|value| value.split(','));
     let words = words.map(|word| word.trim().to_ascii_lowercase());
     // Browsers take the last one they know.
-    let known =
+    let mut known =
         words.filter(|word| PRIVATE.contains(&word.as_str()) || OPEN.contains(&word.as_str()));
-    match known.last() {
+    match known.next_back() {
         Some(word) if PRIVATE.contains(&word.as_str()) => {
             Modifier::new(TEST, 5, format!("is {word}"))
         }

@@ -135,18 +135,18 @@ impl Kind for Tls {
     }
 
     fn deadline(&self) -> Duration {
-        match self.surveys() {
-            true => DEADLINE + SURVEY_DEADLINE + HTTP_DEADLINE,
-            false => DEADLINE,
+        if self.surveys() {
+            DEADLINE + SURVEY_DEADLINE + HTTP_DEADLINE
+        } else {
+            DEADLINE
         }
     }
 
     fn sent(&self) -> Value {
-        match self.surveys() {
-            true => {
-                json!({ "handshake": self.endpoint, "hellos": "one for each protocol and cipher" })
-            }
-            false => json!({ "handshake": self.endpoint }),
+        if self.surveys() {
+            json!({ "handshake": self.endpoint, "hellos": "one for each protocol and cipher" })
+        } else {
+            json!({ "handshake": self.endpoint })
         }
     }
 

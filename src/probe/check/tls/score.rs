@@ -77,14 +77,10 @@ fn protocol(protocol: Protocol) -> u32 {
 /// A key, a prime or a curve. Elliptic curves reach with 225 bits what a prime reaches with 4096 in the guide's table.
 pub(super) fn strength(strength: Strength) -> u32 {
     match strength {
-        Strength::Prime(0..512) => 20,
-        Strength::Prime(512..1024) => 40,
-        Strength::Prime(1024..2048) => 80,
-        Strength::Prime(2048..4096) => 90,
-        Strength::Curve(0..110) => 20,
-        Strength::Curve(110..123) => 40,
-        Strength::Curve(123..163) => 80,
-        Strength::Curve(163..225) => 90,
+        Strength::Prime(0..512) | Strength::Curve(0..110) => 20,
+        Strength::Prime(512..1024) | Strength::Curve(110..123) => 40,
+        Strength::Prime(1024..2048) | Strength::Curve(123..163) => 80,
+        Strength::Prime(2048..4096) | Strength::Curve(163..225) => 90,
         Strength::Prime(4096..) | Strength::Curve(225..) => 100,
     }
 }
