@@ -217,13 +217,13 @@ impl Marks {
             .map(|asked| self.part(list, item, asked, now))
             .collect();
         let signers: Vec<&Signature> = self.signatures.signers(item).collect();
-        let last = self.signatures.of(item, now);
-        let waiver = match last {
+        let signed = self.signatures.of(item, now);
+        let waiver = match signed {
             Signed::Waived(signature) => Some(signature),
             Signed::No | Signed::Yes(_) | Signed::OlderText(_) | Signed::WaiverOver(_) => None,
         };
         let state = self.state(item, &parts, signers.len(), waiver.is_some());
-        let why = why(item, state, &parts, &signers, last);
+        let why = why(item, state, &parts, &signers, signed);
         Judged {
             phase,
             item,

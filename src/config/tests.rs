@@ -211,11 +211,7 @@ fn the_example_shows_every_key_and_has_no_problem() {
 
 #[test]
 fn a_backup_that_is_made_here_knows_its_stores_keys_and_promises() {
-    let shown = EXAMPLE
-        .lines()
-        .filter_map(|line| line.strip_prefix("#     "));
-    let text = format!("{STACK}{}", shown.collect::<Vec<_>>().join("\n"));
-    let stack = parse(&text).unwrap().stack.unwrap();
+    let stack = parse(EXAMPLE).unwrap().stack.unwrap();
     let app = stack.backup("app").unwrap();
     assert_eq!(app.pattern.as_str(), "app-*");
     assert_eq!(app.age_max, Duration::from_hours(26));

@@ -201,7 +201,7 @@ fn id(fields: &mut Fields<'_, '_>) -> Option<Clean> {
 }
 
 /// Shift letters that mean something to the console itself, on one screen or another.
-const TAKEN_KEYS: &str = "ADGHLNPSTUZ";
+const TAKEN_KEYS: &str = "ADEGHLNPSTUVZ";
 
 fn key(fields: &mut Fields<'_, '_>) -> Option<char> {
     let text = fields.text("key")?;

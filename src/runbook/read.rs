@@ -264,7 +264,7 @@ mod tests {
             [
                 "1: `id` is missing in the front matter = add id = \"rolling-restart\"",
                 "1: `title` is missing in the front matter = add title = \"What it does\"",
-                "1: `risk` is missing in the front matter = add risk = \"low\", \"users\" or \"data\"",
+                "1: `risk` is missing in the front matter = add risk = \"low\", \"users\", \"destructive\" or \"data\"",
             ]
         );
         body(

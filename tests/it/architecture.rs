@@ -194,6 +194,10 @@ fn rooms_import_only_what_the_map_allows() {
     } in HOUSE
     {
         for file in rust_files(&Path::new("src").join(name)) {
+            // Tests in a file of their own may name what tests at the end of a file may.
+            if file.ends_with("tests.rs") {
+                continue;
+            }
             for (n, line) in code_lines(&fs::read_to_string(&file).unwrap()) {
                 let at = format!("{}:{n}", file.display());
                 for other in names_after(&line, "crate::") {

@@ -116,7 +116,19 @@ const ANSWERS: &[(&str, Answers, OnFailure)] = &[
     ),
     ("gateway-reload", &[], OnFailure::Stop),
     ("gateway-rollback", &[("what", "files")], OnFailure::Stop),
+    (
+        "migrate-database",
+        &[
+            ("target", "app"),
+            ("from_service", "postgres"),
+            ("from_database", "staging"),
+        ],
+        OnFailure::Undo,
+    ),
+    ("persistence-check", &[("target", "app")], OnFailure::Stop),
     ("restart-unhealthy", &[], OnFailure::Stop),
+    ("restore", &[("target", "app")], OnFailure::Undo),
+    ("restore-rehearsal", &[("target", "app")], OnFailure::Undo),
     (
         "rollback",
         &[("image", "hyper-mission/server:0")],

@@ -141,11 +141,11 @@ impl Opened {
         let path = identity_file.to_owned();
         let keys = tokio::task::spawn_blocking(move || identities(&path)).await;
         let keys = keys.map_err(|error| Clean::line(&error.to_string()))??;
-        let (feed, fed) = mpsc::channel(BLOCKS);
+        let (feed, taken) = mpsc::channel(BLOCKS);
         let (give, blocks) = mpsc::channel(BLOCKS);
         let feeding = tokio::spawn(pour(fetching, feed));
         tokio::task::spawn_blocking(move || {
-            if let Err(reason) = decrypt(fed, &keys, &give) {
+            if let Err(reason) = decrypt(taken, &keys, &give) {
                 // Nobody listens any more: then nobody has to be told.
                 drop(give.blocking_send(Err(reason)));
             }
@@ -277,13 +277,13 @@ mod tests {
         assert_eq!(recipients.shown()[0].as_str(), key.to_public().to_string());
         let store = Store::open(&spec(dir.path()), |_| Err(Clean::default())).unwrap();
         let mut sealer = Sealer::new(&recipients).unwrap();
-        let mut sealed = Vec::new();
+        let mut locked = Vec::new();
         for block in content.chunks(100_000) {
-            sealed.extend_from_slice(&sealer.push(block).unwrap());
+            locked.extend_from_slice(&sealer.push(block).unwrap());
         }
-        sealed.extend_from_slice(&sealer.finish().unwrap());
-        sealed.truncate(sealed.len() - cut);
-        store.put("a.age", sealed).await.unwrap();
+        locked.extend_from_slice(&sealer.finish().unwrap());
+        locked.truncate(locked.len() - cut);
+        store.put("a.age", locked).await.unwrap();
         Scene { dir, store }
     }
 

@@ -161,7 +161,12 @@ async fn a_connection_that_was_closed_between_two_requests_is_no_failure() {
         .unwrap();
     adds_up(&outcome.tally);
     assert_eq!(outcome.tally.failed, 0, "{:?}", outcome.tally);
-    assert!(outcome.tally.reopened > 5, "{:?}", outcome.tally);
+    // Each of them answers four times.
+    assert!(
+        server.connections.load(Ordering::Relaxed) >= 50,
+        "{:?}",
+        outcome.tally
+    );
 }
 
 #[tokio::test]

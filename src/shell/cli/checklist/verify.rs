@@ -239,15 +239,15 @@ async fn measured(
 ) -> Result<Result<(Vec<Verdict>, Option<Head>), ExitCode>> {
     let address = journal::address(&ready.config)?;
     let opened = Journal::open(&address, Access::Write).await;
-    let store = match opened.and_then(|store| store.preflight().map(|()| store)) {
-        Ok(store) => store,
+    let record = match opened.and_then(|it| it.preflight().map(|()| it)) {
+        Ok(record) => record,
         Err(error) => {
             eprintln!("{}", sanitised(&error.into()));
             say("nothing is proven without a record");
             return Ok(Err(ExitCode::from(EXIT_CANNOT_CREATE)));
         }
     };
-    for notice in store.notices() {
+    for notice in record.notices() {
         say(&notice.to_string());
     }
     let engine = engine_of(&ready.config);
@@ -259,18 +259,18 @@ async fn measured(
         }
     };
     let mut story = Story::default();
-    super::super::plan::catch_up(&store, &mut story).await?;
-    let verdicts = look(ready, &store, &sight, &story, only).await?;
+    super::super::plan::catch_up(&record, &mut story).await?;
+    let verdicts = look(ready, &record, &sight, &story, only).await?;
     let pages = std::slice::from_mut(&mut ready.page);
-    checklists::catch_up(&store, Seq(0), ready.requester.mode, pages).await?;
-    let head = store.head().await?;
-    store.close().await;
+    checklists::catch_up(&record, Seq(0), ready.requester.mode, pages).await?;
+    let head = record.head().await?;
+    record.close().await;
     Ok(Ok((verdicts, head)))
 }
 
 async fn look(
     ready: &Ready,
-    store: &Journal,
+    record: &Journal,
     sight: &Sight,
     story: &Story,
     only: &[ItemId],
@@ -287,7 +287,7 @@ async fn look(
     let mut verdicts = Vec::new();
     let mut made = std::pin::pin!(proving::look(&looker, jobs));
     while let Some(made) = made.next().await {
-        proving::record(store, &ready.requester, list, &made)
+        proving::record(record, &ready.requester, list, &made)
             .await
             .wrap_err("an outcome is not recorded, so it proves nothing")?;
         verdicts.push(made.outcome.verdict);
