@@ -554,7 +554,7 @@ mod tests {
             told,
             [
                 "protocol \"TLS 1.0\"",
-                "all 2 ciphers, such as \"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA\""
+                "all 2 ciphers, such as \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\""
             ]
         );
         assert_eq!(
