@@ -18,7 +18,7 @@ use quarterdeck::domain::{BackupSource, BackupSpec, Clean, Stack, StoreSpec, Tim
 use quarterdeck::engine::RunId;
 use quarterdeck::link::docker::{Address, Engine};
 use quarterdeck::link::tls::Roots;
-use quarterdeck::probe::check::Eyes;
+use quarterdeck::probe::check::{Eyes, Reach};
 use quarterdeck::step::{Act, Hands, Hurry, Step};
 use serde_json::json;
 
@@ -212,6 +212,7 @@ fn hands(server: &Server, home: &Path) -> Hands {
             roots: Roots::system_lazily(),
             ca_file: None,
             gateway: None,
+            reach: Reach::nothing(),
         },
         engine,
         now: Arc::new(now),

@@ -15,7 +15,7 @@ use quarterdeck::link::docker::{Address, Engine};
 use quarterdeck::link::store::seal::Opened;
 use quarterdeck::link::store::{Store, catalogue};
 use quarterdeck::link::tls::Roots;
-use quarterdeck::probe::check::Eyes;
+use quarterdeck::probe::check::{Eyes, Reach};
 use quarterdeck::step::{Act, Done, Hands, Hurry, Step};
 use serde_json::{Value, json};
 
@@ -232,6 +232,7 @@ impl Scene {
                 roots: Roots::system_lazily(),
                 ca_file: None,
                 gateway: None,
+                reach: Reach::nothing(),
             },
             engine,
             now: Arc::new(move || Timestamp(clock.fetch_add(1, Ordering::SeqCst))),

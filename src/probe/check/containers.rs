@@ -63,7 +63,7 @@ pub struct Containers {
     pub must: Vec<Must>,
 }
 
-pub use setup::Must;
+pub(super) use setup::Must;
 
 impl Containers {
     fn counts(&self) -> [(&'static str, Option<&Expectation>); 2] {
