@@ -431,10 +431,7 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut nginx = Self {
-            child,
-            folder: folder,
-        };
+        let mut nginx = Self { child, folder };
         nginx.wait(last);
         nginx
     }
