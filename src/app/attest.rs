@@ -188,9 +188,8 @@ pub(super) fn key(model: &mut Model, intent: &Intent) -> Vec<Effect> {
         }
         Intent::Up(_) => {
             attest.at = match (attest.at, attest.saying) {
-                (Step::Word, _) => Step::Reason,
                 (Step::Reason | Step::Until, Saying::Waive) => Step::Until,
-                (Step::Reason | Step::Until, Saying::Sign) => Step::Reason,
+                (Step::Word, _) | (Step::Reason | Step::Until, Saying::Sign) => Step::Reason,
             };
             ask(model, attest);
             return Vec::new();

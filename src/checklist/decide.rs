@@ -222,7 +222,7 @@ impl Marks {
             Signed::Waived(signature) => Some(signature),
             Signed::No | Signed::Yes(_) | Signed::OlderText(_) | Signed::WaiverOver(_) => None,
         };
-        let state = self.state(item, &parts, signers.len(), waiver.is_some());
+        let state = Self::state(item, &parts, signers.len(), waiver.is_some());
         let why = why(item, state, &parts, &signers, signed);
         Judged {
             phase,
@@ -267,7 +267,7 @@ impl Marks {
         }
     }
 
-    fn state(&self, item: &Item, parts: &[Part<'_>], signers: usize, waived: bool) -> State {
+    fn state(item: &Item, parts: &[Part<'_>], signers: usize, waived: bool) -> State {
         let needed = 1 + usize::from(item.demand.second);
         let worst = parts.iter().map(|part| part.state).max();
         if item.mark == Mark::Dropped {
@@ -414,7 +414,7 @@ impl Decision {
         ] {
             match count(call) {
                 0 => {}
-                n => text.push_str(&format!(", {n} {words}")),
+                n => text = format!("{text}, {n} {words}"),
             }
         }
         if self.of == 0 {

@@ -335,7 +335,8 @@ mod tests {
     use super::*;
 
     fn page(front: &str, block: &str) -> Checklist {
-        let block: String = block.lines().map(|line| format!("  {line}\n")).collect();
+        let lines: Vec<String> = block.lines().map(|line| format!("  {line}\n")).collect();
+        let block = lines.concat();
         let text = format!(
             "+++\nformat = \"quarterdeck-checklist-1\"\n{front}\n+++\n# P\n- [ ] one <!-- item:one -->\n  ```toml check\n{block}  ```\n- [ ] two <!-- item:two -->\n"
         );

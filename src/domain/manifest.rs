@@ -187,6 +187,9 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// # Panics
+    ///
+    /// Never: a manifest is plain values.
     pub fn written(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec_pretty(self).expect("a manifest is plain values");
         text.push(b'\n');

@@ -1,4 +1,4 @@
-//! A checklist and its decision, to read, to script against and to keep: text, JSON, Markdown, HTML and JUnit.
+//! A checklist and its decision, to read, to script against and to keep: text, JSON, Markdown, HTML and `JUnit`.
 //!
 //! All five say the same: who decided what by which proof, and with which head of the journal that can be looked up.
 //! Texts of others are escaped for the form they stand in.

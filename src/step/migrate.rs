@@ -109,7 +109,8 @@ impl CopyBeside {
             format!("--dbname={}", named(&self.from_database)),
         ];
         let dumping = source.through(hands, argv.into(), tokio::io::empty(), near, WORK_MAX);
-        let (dumped, poured) = tokio::join!(dumping, goal.pour(hands, far, false));
+        let (dumped, poured) =
+            futures_util::future::join(dumping, goal.pour(hands, far, false)).await;
         source.succeeded("pg_dump", &dumped?.ended)?;
         poured
     }

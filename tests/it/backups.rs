@@ -274,7 +274,7 @@ async fn run(step: &Step, hands: &Hands) -> Result<(Value, Done), Clean> {
 fn content(manifest: &Manifest) -> &PostgresContent {
     match &manifest.content {
         Content::Postgres(content) => content,
-        other => panic!("{other:?}"),
+        other @ Content::Redis(_) => panic!("{other:?}"),
     }
 }
 

@@ -56,13 +56,13 @@ async fn serve(
         .headers
         .get("authorization")
         .is_some_and(|value| value.to_str().unwrap().contains("Credential=the-key/"));
-    let mut held = bucket.lock().unwrap();
-    if held.locked || !signed {
+    let mut kept = bucket.lock().unwrap();
+    if kept.locked || !signed {
         return Ok(answer(403, "<Error><Code>AccessDenied</Code></Error>"));
     }
     Ok(match head.method {
-        Method::GET if query.contains("list-type=2") => answer(200, listing(&held)),
-        Method::GET | Method::HEAD => match held.objects.get(&path) {
+        Method::GET if query.contains("list-type=2") => answer(200, listing(&kept)),
+        Method::GET | Method::HEAD => match kept.objects.get(&path) {
             None => answer(404, ""),
             Some(object) => object_of(
                 object,
@@ -74,11 +74,11 @@ async fn serve(
             "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",
         ),
         Method::POST => {
-            let whole = std::mem::take(&mut held.parts)
+            let whole = std::mem::take(&mut kept.parts)
                 .into_values()
                 .flatten()
                 .collect();
-            held.objects.insert(path, whole);
+            kept.objects.insert(path, whole);
             answer(
                 200,
                 "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>",
@@ -88,25 +88,25 @@ async fn serve(
             .split('&')
             .find_map(|word| word.strip_prefix("partNumber="))
         {
-            Some(_) if held.parts_max.is_some_and(|most| held.parts.len() >= most) => {
+            Some(_) if kept.parts_max.is_some_and(|most| kept.parts.len() >= most) => {
                 answer(400, "<Error><Code>QuotaExceeded</Code></Error>")
             }
             Some(number) => {
-                held.parts.insert(number.parse().unwrap(), body.to_vec());
+                kept.parts.insert(number.parse().unwrap(), body.to_vec());
                 answer(200, "")
             }
             None => {
-                held.objects.insert(path, body.to_vec());
+                kept.objects.insert(path, body.to_vec());
                 answer(200, "")
             }
         },
         Method::DELETE if query.contains("uploadId") => {
-            held.parts.clear();
-            held.aborted += 1;
+            kept.parts.clear();
+            kept.aborted += 1;
             answer(204, "")
         }
         Method::DELETE => {
-            held.objects.remove(&path);
+            kept.objects.remove(&path);
             answer(204, "")
         }
         _ => answer(405, ""),
@@ -129,7 +129,7 @@ fn object_of(object: &[u8], range: Option<&str>) -> Response<Full<Bytes>> {
 }
 
 fn listing(held: &Held) -> String {
-    let contents: String = held
+    let contents: Vec<String> = held
         .objects
         .iter()
         .map(|(key, object)| {
@@ -140,7 +140,8 @@ fn listing(held: &Held) -> String {
         })
         .collect();
     format!(
-        "<ListBucketResult><Name>shop</Name><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
+        "<ListBucketResult><Name>shop</Name><IsTruncated>false</IsTruncated>{}</ListBucketResult>",
+        contents.concat()
     )
 }
 

@@ -896,6 +896,7 @@ const CAREFUL: &str =
  add_header Referrer-Policy no-referrer always;";
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a table of what one server is asked")]
 async fn headers_and_answers_of_a_real_server() {
     if !is_installed("nginx", "-v") || !is_installed("openssl", "version") {
         eprintln!("skipped: no nginx, or no openssl");

@@ -361,7 +361,7 @@ fn docker(words: &[&str]) {
 /// A subject that can be broken, and the items that must fail then: exactly these.
 struct Break {
     fails: &'static [&'static str],
-    break_it: Box<dyn Fn()>,
+    spoil: Box<dyn Fn()>,
     mend_it: Box<dyn Fn()>,
 }
 
@@ -384,7 +384,7 @@ fn edited(
     let again = write.clone();
     Break {
         fails,
-        break_it: Box::new(move || write(&after)),
+        spoil: Box::new(move || write(&after)),
         mend_it: Box::new(move || again(&before)),
     }
 }
@@ -408,12 +408,12 @@ fn sql(
                 "-q",
                 "-c",
                 query,
-            ])
+            ]);
         }
     };
     Break {
         fails,
-        break_it: Box::new(ask(postgres.to_owned(), now)),
+        spoil: Box::new(ask(postgres.to_owned(), now)),
         mend_it: Box::new(ask(postgres.to_owned(), then)),
     }
 }
@@ -452,7 +452,7 @@ fn breaks(stack: &Stack) -> Vec<Break> {
         ),
         Break {
             fails: &["replicas"],
-            break_it: Box::new(move || docker(&["stop", "-t", "2", &replica])),
+            spoil: Box::new(move || docker(&["stop", "-t", "2", &replica])),
             mend_it: Box::new(move || docker(&["start", &back])),
         },
     ]
@@ -565,7 +565,7 @@ async fn the_reference_stack_is_proven_signed_and_broken() {
 
     for one in breaks(&stack) {
         let _mend = Mend(&one);
-        (one.break_it)();
+        (one.spoil)();
         let document = settled(&own, &ids(one.fails));
         assert_eq!(document["exit_code"], 1);
     }

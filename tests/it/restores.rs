@@ -185,7 +185,8 @@ impl Operator {
     /// `found` lies there, `promised` is what the manifest says of it.
     fn store_as(&self, found: &[u8], promised: &[u8], manifest: &Value) {
         let digest = Sha256::digest(promised);
-        let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex.concat();
         let mut manifest = manifest.clone();
         manifest["file"] =
             json!({"name": format!("{NAME}.dump"), "bytes": promised.len(), "sha256": sha256});
@@ -405,6 +406,11 @@ fn deleted_rows_come_back_and_undo_brings_the_deleted_state_back() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "a table of damages"
+)]
 fn a_damaged_or_foreign_backup_is_refused_before_anything_is_touched() {
     let Some(stack) = reference_stack() else {
         return;

@@ -7,7 +7,7 @@ use super::{Seal, Told};
 use crate::app::Listed;
 use crate::checklist::{Call, Judged, State};
 
-/// The decision as JUnit XML. What is not known is an error, what is waived or decides nothing is skipped.
+/// The decision as `JUnit` XML. What is not known is an error, what is waived or decides nothing is skipped.
 pub fn gate_junit(page: &Listed, seal: &Seal) -> String {
     let told = Told::of(page, seal);
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");

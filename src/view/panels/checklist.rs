@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 
 use super::{cursor, cursor_style, keys, seen_note, split};
 use crate::app::{Model, Pane, Place, Row, last_good, rows};
-use crate::checklist::{Call, Mark, State, item_lines, standing};
+use crate::checklist::{Call, Known, Mark, State, item_lines, standing};
 use crate::domain::{Age, Clean, Environment};
 use crate::journal::Mode;
 use crate::view::attest::{call_health, owner};
@@ -174,7 +174,7 @@ fn item_state<'a>(place: Place<'a>, model: &Model) -> Line<'a> {
         .parts
         .iter()
         .filter_map(|part| part.known)
-        .map(|known| known.at())
+        .map(Known::at)
         .min();
     match seen {
         Some(at) if judged.state == State::Proven => line.dim(format!("  {}", Age(now.since(at)))),
