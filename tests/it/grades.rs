@@ -875,7 +875,7 @@ async fn what_cannot_be_surveyed_could_not_be_graded() {
 
 #[test]
 fn the_page_about_checks_shows_checks_that_can_be_made() {
-    let page = include_str!("../../CHECKS.md");
+    let page = include_str!("../../assets/CHECKS.md");
     let blocks: Vec<&str> = page
         .split("```toml check\n")
         .skip(1)
