@@ -153,14 +153,15 @@ impl Way {
         let verdict = self.roots.judge(&shaken.seen, &name, ca_file, now).await;
         match (verdict, shaken.seen.unproven) {
             (Verdict::System | Verdict::Given, None) => Ok(stream),
-            (Verdict::System | Verdict::Given, Some(why)) => Err(Broke::Distrust(why)),
             (Verdict::No(Distrust::NotJudged, why), _) => {
                 let text = format!("cannot judge the certificate of {place}: {why}");
                 let fault = Fault::new(FaultKind::Misconfigured, text)
                     .remedy("install the system's CA certificates, or set ca_file");
                 Err(Broke::Shake(fault))
             }
-            (Verdict::No(_, why), _) => Err(Broke::Distrust(why)),
+            (Verdict::System | Verdict::Given, Some(why)) | (Verdict::No(_, why), _) => {
+                Err(Broke::Distrust(why))
+            }
         }
     }
 }

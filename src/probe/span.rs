@@ -23,7 +23,6 @@ pub mod maybe {
     #[derive(Deserialize)]
     struct Span(#[serde(deserialize_with = "super::deserialize")] Duration);
 
-    #[expect(clippy::ref_option, reason = "serde hands it over so")]
     pub fn serialize<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
         match span {
             Some(span) => super::serialize(span, to),

@@ -119,9 +119,8 @@ impl Journey {
     async fn asked(&mut self, request: &Request) -> Result<(Answer, Whole, f64), Unasked> {
         let bytes = self.written(request).map_err(Unasked::Unknown)?;
         let begun = Instant::now();
-        let opened = match timeout(DEADLINE, self.way.open(self.now)).await {
-            Ok(opened) => opened,
-            Err(_) => return Err(Unasked::NoWay(silent())),
+        let Ok(opened) = timeout(DEADLINE, self.way.open(self.now)).await else {
+            return Err(Unasked::NoWay(silent()));
         };
         let mut kept = opened.map_err(|broke| Unasked::NoWay(unopened(broke)))?;
         self.sent += 1;

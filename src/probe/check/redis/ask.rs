@@ -167,31 +167,31 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(stdout: &str, after_login: bool, expected: Reply) {
+    fn check(stdout: &str, after_login: bool, expected: &Reply) {
         let ended = Ended {
             stdout: stdout.into(),
             ..Ended::default()
         };
-        assert_eq!(read(&ended, after_login).unwrap(), expected);
+        assert_eq!(&read(&ended, after_login).unwrap(), expected);
     }
 
     #[test]
     fn what_the_program_writes_is_a_reply_again() {
-        check("PONG\n", false, Reply::Text("PONG".into()));
-        check("OK\nPONG\n", true, Reply::Text("PONG".into()));
+        check("PONG\n", false, &Reply::Text("PONG".into()));
+        check("OK\nPONG\n", true, &Reply::Text("PONG".into()));
         let wrong = "WRONGPASS invalid username-password pair or user is disabled.";
         check(
             &format!("{wrong}\n\nNOAUTH x\n"),
             true,
-            Reply::Refused(wrong.into()),
+            &Reply::Refused(wrong.into()),
         );
-        check("(error) ERR no\n", false, Reply::Refused("ERR no".into()));
+        check("(error) ERR no\n", false, &Reply::Refused("ERR no".into()));
         let no = "NOQUORUM 1 usable Sentinels.";
-        check(&format!("{no}\n"), false, Reply::Refused(no.into()));
+        check(&format!("{no}\n"), false, &Reply::Refused(no.into()));
         let list = Reply::List(vec![
             Reply::Text("10.0.0.2".into()),
             Reply::Text("6379".into()),
         ]);
-        check("10.0.0.2\n6379\n", false, list);
+        check("10.0.0.2\n6379\n", false, &list);
     }
 }
