@@ -22,13 +22,12 @@ pub(super) fn upper(bounds: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::upper;
+    use crate::domain::Timestamp;
 
     #[test]
     fn days_and_moments_are_read_and_numbers_are_not() {
-        let at = |to: &str| {
-            upper(&format!("FOR VALUES FROM ('x') TO ('{to}')"))
-                .map(crate::domain::Timestamp::rfc3339)
-        };
+        let at =
+            |to: &str| upper(&format!("FOR VALUES FROM ('x') TO ('{to}')")).map(Timestamp::rfc3339);
         let day = Some("2026-12-01T00:00:00.000Z".to_owned());
         assert_eq!(at("2026-12-01"), day);
         assert_eq!(at("2026-12-01 00:00:00"), day);

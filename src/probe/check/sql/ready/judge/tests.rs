@@ -1,13 +1,19 @@
 //! What the ready-made questions make of rows, sound and broken.
 
 use super::*;
+use crate::probe::check::Check;
+use crate::probe::check::tests::read;
 
 fn sql(about: &str, fields: &str) -> Sql {
-    let text = format!("service = 'postgres'\ndatabase = 'app'\nabout = '{about}'\n{fields}");
-    let sql: Sql = toml::from_str(&text).unwrap();
-    let problems = crate::probe::check::Check::Sql(sql.clone()).problems();
-    assert_eq!(problems, Vec::<Clean>::new(), "{text}");
-    sql
+    let text = format!(
+        "kind = 'sql'\nservice = 'postgres'\ndatabase = 'app'\nabout = '{about}'\n{fields}"
+    );
+    let check = read(&text);
+    assert_eq!(check.problems(), Vec::<Clean>::new(), "{text}");
+    match check {
+        Check::Sql(sql) => sql,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn rows(text: &str) -> Vec<Row> {
@@ -238,8 +244,7 @@ fn what_belongs_to_another_question_is_found() {
         ("about = 'replication-lag'\nvalue = '< 5 MB'", "value"),
     ] {
         let text = format!("kind = 'sql'\nservice = 'p'\ndatabase = 'd'\n{text}");
-        let check: crate::probe::check::Check = toml::from_str(&text).unwrap();
-        let problems = check.problems();
+        let problems = read(&text).problems();
         assert!(
             problems.iter().any(|p| p.contains(says)),
             "{text}: {problems:?}"
