@@ -292,7 +292,7 @@ mod tests {
         );
         front(
             "key = \"L\"\n",
-            &["5: `L` is a key of the console itself = write one of: BCEFIJKMOQRVWXY"],
+            &["5: `L` is a key of the console itself = write one of: BCFIJKMOQRWXY"],
         );
         front(
             "resume = 3\n",

@@ -3,7 +3,7 @@
 //! It holds the target by a lease with a heartbeat, carries out what the engine asks for in order, and journals. It
 //! listens to nobody but the journal: decisions are entries there. [`past`] reads what the journal says of the run,
 //! [`desk`] writes it, [`owner`] is the loop, [`deck`] what the loop acts upon, [`word`] turns a person's entry into
-//! the engine's input, [`spool`] keeps what happened while the journal was away, and [`process`] detaches the whole from the terminal it was started at.
+//! the engine's input, `spool` keeps what happened while the journal was away, and [`process`] detaches the whole from the terminal it was started at.
 //!
 //! **Invariant:** nothing is acted upon before the record that permits it is durable under this driver's own token.
 
