@@ -103,22 +103,21 @@ pub(super) fn alert_rule(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     let what = found.name("what")?.as_str();
     let (n, unit) = (found.name("n")?.as_str(), found.name("unit")?.as_str());
     lines([
-        NOT_YET.to_owned(),
-        line("rule", what),
+        format!("# which rule is it? the plan says: {what}"),
+        line("rule", "{rule}"),
         line("threshold", &format!("> {n} {unit}")),
     ])
 }
 
 pub(super) fn recovery_point(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     lines([
-        NOT_YET.to_owned(),
+        line("target", "{target}"),
         line("age", &format!("< {}", time(found)?)),
     ])
 }
 
 pub(super) fn run_time(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     lines([
-        NOT_YET.to_owned(),
         "# the last good run of this runbook took no longer".to_owned(),
         line("runbook", "{runbook}"),
         line("took", &format!("< {}", time(found)?)),
@@ -215,7 +214,6 @@ pub(super) fn image_size(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     let unit = found.name("unit")?.as_str().to_uppercase().replace('I', "");
     lines([
         line("service", "{service}"),
-        NOT_YET.to_owned(),
         line("image_size", &format!("< {} {unit}", number(found)?)),
     ])
 }
@@ -230,7 +228,6 @@ pub(super) fn replicas(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
 pub(super) fn port(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     let port: u16 = number(found)?.parse().ok()?;
     lines([
-        NOT_YET.to_owned(),
         line("address", &format!("{{address}}:{port}")),
         "open = true".to_owned(),
     ])
@@ -247,15 +244,18 @@ pub(super) fn lighthouse(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
 pub(super) fn load_at_rate(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     let failed = line("failed", "== 0");
     match number(found) {
-        Some(rate) => lines([NOT_YET.to_owned(), format!("rate = {rate}"), failed]),
-        None => lines([NOT_YET.to_owned(), failed]),
+        Some(rate) => lines([format!("rate = {rate}"), failed]),
+        None => lines([
+            "# requests a second: the plan does not say how many".to_owned(),
+            "rate = 50".to_owned(),
+            failed,
+        ]),
     }
 }
 
 pub(super) fn load_of_users(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     let users = number(found)?;
     lines([
-        NOT_YET.to_owned(),
         format!("users = {users}"),
         line("failed", "== 0"),
     ])

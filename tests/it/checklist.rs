@@ -17,7 +17,7 @@ const PLANS: [&str; 5] = [
 ];
 
 /// What a person writes for the words that a proposal leaves open.
-const FILLED: [(&str, &str); 7] = [
+const FILLED: [(&str, &str); 10] = [
     ("{address}", "localhost"),
     ("{service}", "server"),
     ("{rate}", "waf_false_positives"),
@@ -25,6 +25,9 @@ const FILLED: [(&str, &str); 7] = [
     ("{database}", "hyper"),
     ("{table}", "missions"),
     ("{rows}", "12"),
+    ("{rule}", "HighLatency"),
+    ("{target}", "app"),
+    ("{runbook}", "rolling-restart"),
 ];
 
 fn plan(name: &str) -> Vec<u8> {
