@@ -255,10 +255,7 @@ pub(super) fn load_at_rate(found: &Captures<'_>, _: &str) -> Option<Vec<String>>
 
 pub(super) fn load_of_users(found: &Captures<'_>, _: &str) -> Option<Vec<String>> {
     let users = number(found)?;
-    lines([
-        format!("users = {users}"),
-        line("failed", "== 0"),
-    ])
+    lines([format!("users = {users}"), line("failed", "== 0")])
 }
 
 pub(super) fn load_through(_: &Captures<'_>, _: &str) -> Option<Vec<String>> {

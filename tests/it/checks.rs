@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 const PROJECT: &str = "hyper-mission";
 
 /// Nothing here takes longer on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// One of the two, and what differs between them.
 struct Place {

@@ -600,7 +600,7 @@ fn console() -> Model {
     };
     update(&mut model, Event::Checklists(Box::new(read)));
     want(&mut model, Intent::Go(Screen::Checklist));
-    want(&mut model, Intent::Down(2));
+    want(&mut model, Intent::Down(1));
     model
 }
 

@@ -551,7 +551,8 @@ fn a_damaged_or_foreign_backup_is_refused_before_anything_is_touched() {
 /// Run and driver of the run that is on.
 fn driver(operator: &Operator) -> Option<(String, rustix::process::Pid)> {
     let output = operator.ask(&["runs", "--json"]);
-    let runs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Before the first record there is no journal to tell of it.
+    let runs: Value = serde_json::from_slice(&output.stdout).ok()?;
     let mut all = runs["runs"].as_array()?.iter();
     let run = all.find(|run| run["driver"].is_string())?;
     let pid = run["driver"].as_str()?.rsplit('/').nth(1)?.parse().ok()?;

@@ -67,6 +67,7 @@ fn scene() -> Scene {
         ("server", 3),
         ("server-green", 2),
         ("redis", 1),
+        ("postgres", 1),
     ];
     let replicas = |(service, many)| {
         let image = format!("hyper-mission/{service}:1");
