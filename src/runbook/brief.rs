@@ -69,6 +69,7 @@ fn changes_something(step: &Step) -> bool {
         | Step::Reload(_)
         | Step::Switch(_)
         | Step::Notify(_)
+        | Step::Rehearse(_)
         | Step::RestoreBeside(_)
         | Step::CopyBeside(_)
         | Step::SwapDatabase(_)
@@ -82,7 +83,6 @@ fn changes_something(step: &Step) -> bool {
         | Step::Wait(_)
         | Step::Healthy(_)
         | Step::Check(_)
-        | Step::Rehearse(_)
         | Step::VerifyBeside(_)
         | Step::CompareLive(_)
         | Step::Answers(_) => false,
